@@ -1,0 +1,186 @@
+package logto
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// What a token's JSON may be is narrower than what encoding/json takes: exact
+// member names, no member twice at any depth (RFC 7515 section 4, RFC 7519
+// section 4), valid UTF-8, bounded depth. encoding/json matches names in any
+// case, lets the last duplicate win and repairs bad UTF-8, each of which lets
+// two readers of one token see two different tokens.
+
+// maxDepth bounds the nesting of arrays and objects.
+const maxDepth = 64
+
+var errJSON = errors.New("not one well-formed JSON object")
+
+// scanObject checks that data is one JSON object and nothing more, and calls
+// member for each member of it in turn. The name comes decoded, the value as
+// it stands. An error from member ends the scan and is returned.
+func scanObject(data []byte, member func(name, value string) error) error {
+	if !utf8.Valid(data) || !json.Valid(data) {
+		return errJSON
+	}
+	s := scanner{data: string(data)}
+	if s.space(); s.data[s.pos] != '{' {
+		return errJSON
+	}
+	return s.object(1, member)
+}
+
+// scanArray calls element for each element of value, which scanObject gave. It
+// is errJSON if that is no array.
+func scanArray(value string, element func(value string) error) error {
+	s := scanner{data: value}
+	if value[0] != '[' {
+		return errJSON
+	}
+	return s.array(1, element)
+}
+
+// scanner walks through JSON that encoding/json has found valid.
+type scanner struct {
+	data string
+	pos  int
+}
+
+func (s *scanner) space() {
+	for s.pos < len(s.data) && strings.IndexByte(" \t\r\n", s.data[s.pos]) >= 0 {
+		s.pos++
+	}
+}
+
+// more takes the bracket or comma before an element and reports whether there
+// is one; else it takes the closing bracket.
+func (s *scanner) more() bool {
+	s.pos++
+	s.space()
+	if c := s.data[s.pos]; c == '}' || c == ']' {
+		s.pos++
+		return false
+	}
+	return true
+}
+
+// end takes white space and reports whether the closing bracket follows; then
+// it takes that too.
+func (s *scanner) end() bool {
+	s.space()
+	if s.data[s.pos] == ',' {
+		return false
+	}
+	s.pos++
+	return true
+}
+
+func (s *scanner) object(depth int, member func(name, value string) error) error {
+	names := map[string]struct{}{}
+	for ok := s.more(); ok; ok = !s.end() && s.more() {
+		name, isName := unquote(s.string())
+		if _, twice := names[name]; twice || !isName {
+			return errJSON
+		}
+		names[name] = struct{}{}
+		s.space()
+		s.pos++ // the colon
+		value, err := s.value(depth + 1)
+		if err == nil && member != nil {
+			err = member(name, value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *scanner) array(depth int, element func(value string) error) error {
+	for ok := s.more(); ok; ok = !s.end() && s.more() {
+		value, err := s.value(depth + 1)
+		if err == nil && element != nil {
+			err = element(value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// value takes a value and looks for duplicates within it.
+func (s *scanner) value(depth int) (string, error) {
+	s.space()
+	start := s.pos
+	var err error
+	switch c := s.data[s.pos]; {
+	case (c == '{' || c == '[') && depth > maxDepth:
+		err = errJSON
+	case c == '{':
+		err = s.object(depth, nil)
+	case c == '[':
+		err = s.array(depth, nil)
+	case c == '"':
+		s.string()
+	default:
+		for s.pos < len(s.data) && strings.IndexByte(",]} \t\r\n", s.data[s.pos]) < 0 {
+			s.pos++
+		}
+	}
+	return s.data[start:s.pos], err
+}
+
+// string takes a string with its quotation marks.
+func (s *scanner) string() string {
+	start := s.pos
+	for s.pos++; s.data[s.pos] != '"'; s.pos++ {
+		if s.data[s.pos] == '\\' {
+			s.pos++
+		}
+	}
+	s.pos++
+	return s.data[start:s.pos]
+}
+
+// unquote decodes a string. It is false for any other value and for half a
+// surrogate pair: encoding/json puts U+FFFD in its place, and two different
+// strings, say two user IDs, would become one.
+func unquote(value string) (string, bool) {
+	if value[0] != '"' {
+		return "", false
+	}
+	text := value[1 : len(value)-1]
+	if strings.IndexByte(text, '\\') < 0 {
+		return text, true
+	}
+	if json.Unmarshal([]byte(value), &text) != nil || strings.ContainsRune(text, utf8.RuneError) {
+		return "", false
+	}
+	return text, true
+}
+
+// maxTime is the first second after the year 9999.
+const maxTime = 253402300800
+
+// numericDate reads a NumericDate (RFC 7519 section 2) between 1970 and 9999.
+// It is false for any other value: a string, a negative number, 1e400.
+func numericDate(value string) (time.Time, bool) {
+	if value[0] < '0' || value[0] > '9' {
+		return time.Time{}, false
+	}
+	if n, err := strconv.ParseInt(value, 10, 64); err == nil {
+		return time.Unix(n, 0), n < maxTime
+	}
+	f, err := strconv.ParseFloat(value, 64)
+	if err != nil || f >= maxTime {
+		return time.Time{}, false
+	}
+	sec, frac := math.Modf(f)
+	return time.Unix(int64(sec), int64(frac*float64(time.Second))), true
+}
