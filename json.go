@@ -25,10 +25,16 @@ var errJSON = errors.New("not one well-formed JSON object")
 // member for each member of it in turn. The name comes decoded, the value as
 // it stands. An error from member ends the scan and is returned.
 func scanObject(data []byte, member func(name, value string) error) error {
+	return scanOuter(data, true, member)
+}
+
+// scanOuter is scanObject that looks for members that stand twice within values
+// only if deep: in a key set, one bad key must not spoil the others.
+func scanOuter(data []byte, deep bool, member func(name, value string) error) error {
 	if !utf8.Valid(data) || !json.Valid(data) {
 		return errJSON
 	}
-	s := scanner{data: string(data)}
+	s := scanner{data: string(data), shallow: !deep}
 	if s.space(); s.data[s.pos] != '{' {
 		return errJSON
 	}
@@ -38,7 +44,7 @@ func scanObject(data []byte, member func(name, value string) error) error {
 // scanArray calls element for each element of value, which scanObject gave. It
 // is errJSON if that is no array.
 func scanArray(value string, element func(value string) error) error {
-	s := scanner{data: value}
+	s := scanner{data: value, shallow: true}
 	if value[0] != '[' {
 		return errJSON
 	}
@@ -47,8 +53,9 @@ func scanArray(value string, element func(value string) error) error {
 
 // scanner walks through JSON that encoding/json has found valid.
 type scanner struct {
-	data string
-	pos  int
+	data    string
+	pos     int
+	shallow bool // duplicates are looked for at depth 1 only
 }
 
 func (s *scanner) space() {
@@ -84,7 +91,7 @@ func (s *scanner) object(depth int, member func(name, value string) error) error
 	names := map[string]struct{}{}
 	for ok := s.more(); ok; ok = !s.end() && s.more() {
 		name, isName := unquote(s.string())
-		if _, twice := names[name]; twice || !isName {
+		if _, twice := names[name]; (twice || !isName) && (depth == 1 || !s.shallow) {
 			return errJSON
 		}
 		names[name] = struct{}{}

@@ -360,12 +360,13 @@ func parseKeySet(body []byte, before map[string]*publicKey) (map[string]*publicK
 	}
 	ambiguous := map[string]bool{}
 	found := false
-	err := scanObject(body, func(name, value string) error {
+	err := scanOuter(body, false, func(name, value string) error {
 		if name != "keys" {
 			return nil
 		}
 		found = true
 		return scanArray(value, func(value string) error {
+			// parseKey scans again, strictly.
 			id, key, err := parseKey(value)
 			switch {
 			case err != nil:

@@ -290,17 +290,31 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*Claims, error) {
 		return nil, errSignature
 	}
 
-	select {
-	case v.checks <- struct{}{}:
-	case <-ctx.Done():
-		return nil, &refusal{kind: ctx.Err(), reason: reasonOverload, text: "the caller left while signature checks were queueing"}
+	ok, err := v.verifySignature(ctx, key, h.algorithm, token[:len(headerPart)+1+len(payloadPart)], signature)
+	if err != nil {
+		return nil, err
 	}
-	ok := key.verify(h.algorithm, token[:len(headerPart)+1+len(payloadPart)], signature)
-	<-v.checks
 	if !ok {
 		return nil, errSignature
 	}
 	return claims, nil
+}
+
+// verifySignature lets only so many checks run at once as there are CPUs: who
+// sends forged signatures pays for nobody's time but that of other new tokens.
+// The error is that of ctx, which can end the wait.
+func (v *Verifier) verifySignature(ctx context.Context, key *publicKey, algorithm, signingInput string, signature []byte) (bool, error) {
+	select {
+	case v.checks <- struct{}{}:
+	default:
+		select {
+		case v.checks <- struct{}{}:
+		case <-ctx.Done():
+			return false, &refusal{kind: ctx.Err(), reason: reasonOverload, text: "the caller left while signature checks were queueing"}
+		}
+	}
+	defer func() { <-v.checks }()
+	return key.verify(algorithm, signingInput, signature), nil
 }
 
 // decodePart decodes base64url in its only spelling: no padding, no line ends,
@@ -491,7 +505,7 @@ func wrongType(typ string) error {
 	case "logout+jwt":
 		hint = ": this is a logout token"
 	}
-	return refuse(ErrInvalidToken, reasonType, `typ %s: want "at+jwt"%s`, cut(typ), hint)
+	return refuse(ErrInvalidToken, reasonType, "typ %s: want 'at+jwt'%s", cut(typ), hint)
 }
 
 func (v *Verifier) issuerHint(got string) string {
@@ -530,10 +544,12 @@ func (v *Verifier) audienceHint(c *Claims) string {
 // shortens it, so that it can't be the log.
 func cut(s string) string {
 	const most = 100
+	more := ""
 	if len(s) > most {
-		return strconv.QuoteToASCII(strings.ToValidUTF8(s[:most], "")) + "…"
+		s, more = s[:most], "…"
 	}
-	return strconv.QuoteToASCII(s)
+	quoted := strconv.QuoteToASCII(s)
+	return "'" + quoted[1:len(quoted)-1] + more + "'"
 }
 
 func cutAll(list []string) string {

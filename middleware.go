@@ -408,7 +408,7 @@ func (l *refusalLog) refused(r *http.Request, log *slog.Logger, err error) {
 		return
 	}
 	attrs := []slog.Attr{slog.String("reason", e.reason), slog.String("error", err.Error()),
-		slog.String("method", cut(r.Method)), slog.String("path", cut(r.URL.Path))}
+		slog.String("method", r.Method), slog.String("path", r.URL.Path[:min(len(r.URL.Path), 200)])}
 	if missed > 0 {
 		attrs = append(attrs, slog.Int("not_logged_before", missed))
 	}

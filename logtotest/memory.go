@@ -3,6 +3,7 @@ package logtotest
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"sync"
@@ -49,7 +50,7 @@ func (m memory) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}()
 	return &http.Response{
-		Status: http.StatusText(w.status), StatusCode: w.status,
+		Status: fmt.Sprintf("%d %s", w.status, http.StatusText(w.status)), StatusCode: w.status,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: w.sent, ContentLength: -1, Request: req,
 		Body: &pipeBody{PipeReader: pr, stop: stop},

@@ -1,0 +1,154 @@
+// Quickstart is an API that accepts Logto access tokens. Without configuration
+// it brings an issuer of its own and prints commands to try it with:
+//
+//	go run ./examples/quickstart
+//
+// With LOGTO_ENDPOINT and LOGTO_AUDIENCE set (and LOGTO_ISSUER, LOGTO_JWKS_URI,
+// LOGTO_CLIENT_ID, if need be) it protects the same API with a real tenant.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/seed-70fe37f4/logto"
+	"github.com/seed-70fe37f4/logto/logtotest"
+)
+
+func main() {
+	addr := flag.String("addr", "127.0.0.1:8080", "address to listen on; port 0 takes a free one")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *addr, os.Getenv, os.Stdout); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// run serves until ctx ends.
+func run(ctx context.Context, addr string, getenv func(string) string, out io.Writer) error {
+	cfg, issuer, err := configure(ctx, getenv)
+	if err != nil {
+		return err
+	}
+	verifier, err := logto.New(cfg)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("%w\nAnother address: go run ./examples/quickstart -addr 127.0.0.1:0", err)
+	}
+	url := "http://" + listener.Addr().String()
+	if issuer != nil {
+		printCommands(out, url, issuer)
+	} else {
+		fmt.Fprintf(out, "API on %s for tokens with audience %q\nTry: curl -i -H \"Authorization: Bearer $TOKEN\" %s/api/hello\n", url, cfg.Audiences, url)
+	}
+	return serve(ctx, listener, api(verifier))
+}
+
+// api is the service: what a route asks of its callers stands beside it.
+func api(v *logto.Verifier) http.Handler {
+	organization := logto.Organization(func(r *http.Request) string { return r.PathValue("organization") })
+
+	mux := http.NewServeMux()
+	mux.Handle("GET /api/hello", logto.Require(v)(http.HandlerFunc(hello)))
+	mux.Handle("GET /api/things", logto.Require(v, logto.Scopes("read:things"))(http.HandlerFunc(hello)))
+	mux.Handle("GET /api/organizations/{organization}", logto.Require(v, organization)(http.HandlerFunc(hello)))
+	mux.Handle("GET /api/public", logto.Optional(v)(http.HandlerFunc(hello)))
+	return mux
+}
+
+func hello(w http.ResponseWriter, r *http.Request) {
+	name := logto.UserID(r.Context())
+	if name == "" {
+		name = "stranger" // or a machine: logto.FromContext tells
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]string{"message": "Hello, " + name + "!"})
+}
+
+// configure takes the configuration from the environment, or else starts an
+// issuer of its own.
+func configure(ctx context.Context, getenv func(string) string) (logto.Config, *logtotest.Issuer, error) {
+	list := func(name string) []string {
+		if value := getenv(name); value != "" {
+			return []string{value}
+		}
+		return nil
+	}
+	cfg := logto.Config{
+		Endpoint:  getenv("LOGTO_ENDPOINT"),
+		Audiences: list("LOGTO_AUDIENCE"),
+		Issuers:   list("LOGTO_ISSUER"),
+		JWKSURL:   getenv("LOGTO_JWKS_URI"),
+		ClientIDs: list("LOGTO_CLIENT_ID"),
+	}
+	if cfg.Endpoint != "" || cfg.Issuers != nil {
+		return cfg, nil, nil
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return cfg, nil, err
+	}
+	issuer := logtotest.New("http://" + listener.Addr().String())
+	go func() {
+		if err := serve(ctx, listener, issuer); err != nil {
+			log.Print("issuer: ", err)
+		}
+	}()
+	return issuer.Config(), issuer, nil
+}
+
+func printCommands(out io.Writer, url string, issuer *logtotest.Issuer) {
+	fmt.Fprintf(out, "API on %s, issuer on %s/oidc (it forgets its keys when it stops)\n\n", url, issuer.Endpoint())
+	type token = logtotest.Token
+	for _, try := range []struct {
+		what, path, token string
+	}{
+		{"200: any valid token", "/api/hello", issuer.Token(token{User: "alice"})},
+		{"401: no token", "/api/hello", ""},
+		{"401: an ID token is no access token", "/api/hello", issuer.IDToken("alice")},
+		{"401: expired", "/api/hello", issuer.Token(token{User: "alice", ExpiresIn: -time.Hour})},
+		{"200: the scope read:things", "/api/things", issuer.Token(token{User: "alice", Scopes: []string{"read:things"}})},
+		{"403: without it", "/api/things", issuer.Token(token{User: "alice"})},
+		{"200: a member of organization acme", "/api/organizations/acme", issuer.Token(token{User: "alice", Organization: "acme"})},
+		{"403: of another", "/api/organizations/acme", issuer.Token(token{User: "alice", Organization: "umbrella"})},
+		{"200: open to strangers", "/api/public", ""},
+		{"200: and to users", "/api/public", issuer.Token(token{User: "alice"})},
+	} {
+		header := ""
+		if try.token != "" {
+			header = " -H 'Authorization: Bearer " + try.token + "'"
+		}
+		fmt.Fprintf(out, "# %s\ncurl -i%s %s%s\n\n", try.what, header, url, try.path)
+	}
+	fmt.Fprintln(out, "Ctrl-C stops it. What is refused, and why, stands in the log:")
+}
+
+// serve serves until ctx ends, and lets requests that run then come to an end.
+func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	stopped := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		timeout, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		stopped <- server.Shutdown(timeout)
+	}()
+	if err := server.Serve(listener); err != http.ErrServerClosed {
+		return err
+	}
+	return <-stopped
+}

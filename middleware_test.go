@@ -1,0 +1,462 @@
+package logto_test
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed-70fe37f4/logto"
+	"github.com/seed-70fe37f4/logto/logtotest"
+)
+
+// The answers, by the challenge's part behind the realm.
+const (
+	noChallenge  = "none"
+	onlyRealm    = ""
+	badRequest   = `, error="invalid_request"`
+	invalidToken = `, error="invalid_token"`
+	expired      = `, error="invalid_token", error_description="The access token expired"`
+)
+
+var errSuspended = errors.New("the user is suspended")
+
+// TestContract is what a service may rely on: for each request, the status and
+// the challenge.
+func TestContract(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	cfg := issuer.Config(logtotest.Audience, "https://second.example.test")
+	cfg.ClientIDs = []string{logtotest.ClientID, "machine"}
+	cfg.OrganizationTokens = true
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	v := newVerifier(t, cfg)
+
+	hello := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "Hello, "+logto.UserID(r.Context())+"!")
+	})
+	orgOfPath := logto.Organization(func(r *http.Request) string { return r.PathValue("org") })
+	suspended := logto.Check(func(_ *http.Request, c *logto.Claims) error {
+		if c.Subject() == "mallory" {
+			return errSuspended
+		}
+		return nil
+	})
+	inner := http.NewServeMux()
+	inner.Handle("GET /orgs/{org}/nested", logto.Require(v, logto.Scopes("read"))(hello))
+
+	mux := http.NewServeMux()
+	for pattern, protect := range map[string]func(http.Handler) http.Handler{
+		"/any":             logto.Require(v),
+		"/optional":        logto.Optional(v),
+		"/read":            logto.Require(v, logto.Scopes("read")),
+		"/read-write":      logto.Require(v, logto.Scopes("read"), logto.Scopes("write", "list")),
+		"/read-or-write":   logto.Require(v, logto.AnyScope("read", "write")),
+		"/orgs/{org}":      logto.Require(v, orgOfPath),
+		"/orgs/{org}/read": logto.Require(v, logto.Scopes("read"), orgOfPath),
+		"/org":             logto.Require(v, logto.AnyOrganization()),
+		"/org/read":        logto.Require(v, logto.AnyOrganization(), logto.Scopes("read")),
+		"/no-org":          logto.Require(v, logto.Organization(func(*http.Request) string { return "" })),
+		"/users":           logto.Require(v, logto.Users()),
+		"/machines":        logto.Require(v, logto.Machines()),
+		"/checked":         logto.Require(v, suspended),
+		"/twice":           func(h http.Handler) http.Handler { return logto.Require(v)(logto.Require(v, logto.Scopes("read"))(h)) },
+	} {
+		mux.Handle(pattern, protect(hello))
+	}
+	mux.Handle("/orgs/{org}/nested", logto.Require(v, orgOfPath)(inner))
+
+	type tk = logtotest.Token
+	bearer := func(token tk) []string { return []string{"Bearer " + issuer.Token(token)} }
+	claim := func(name string, value any) []string { return bearer(tk{Claims: map[string]any{name: value}}) }
+	header := func(name string, value any) []string { return bearer(tk{Header: map[string]any{name: value}}) }
+	good := issuer.Token(tk{})
+
+	for _, test := range []struct {
+		name, path    string
+		authorization []string
+		status        int
+		challenge     string
+		body          string // of a 200
+	}{
+		// No token: 401 without an error code (RFC 6750 section 3.1).
+		{"no header", "/any", nil, 401, onlyRealm, ""},
+		{"empty header", "/any", []string{""}, 401, onlyRealm, ""},
+		{"Basic", "/any", []string{"Basic dXNlcjpwYXNz"}, 401, onlyRealm, ""},
+		{"Digest", "/any", []string{`Digest username="u", realm="r"`}, 401, onlyRealm, ""},
+		{"no scheme", "/any", []string{good}, 401, onlyRealm, ""},
+		{"longer scheme", "/any", []string{"Bearertoken " + good}, 401, onlyRealm, ""},
+
+		// Malformed credentials: 400.
+		{"two headers", "/any", []string{"Bearer " + good, "Bearer " + good}, 400, badRequest, ""},
+		{"two headers, Basic first", "/any", []string{"Basic dXNlcjpwYXNz", "Bearer " + good}, 400, badRequest, ""},
+		{"scheme alone", "/any", []string{"Bearer"}, 400, badRequest, ""},
+		{"scheme and space", "/any", []string{"Bearer "}, 400, badRequest, ""},
+		{"tab", "/any", []string{"Bearer\t" + good}, 400, badRequest, ""},
+		{"space and tab", "/any", []string{"Bearer \t" + good}, 400, badRequest, ""},
+		{"two tokens", "/any", []string{"Bearer " + good + " " + good}, 400, badRequest, ""},
+		{"folded with a comma", "/any", []string{"Bearer " + good + ", Bearer " + good}, 400, badRequest, ""},
+		{"folded behind Basic", "/any", []string{"Basic dXNlcjpwYXNz,Bearer " + good}, 400, badRequest, ""},
+		{"colon", "/any", []string{"Bearer: " + good}, 400, badRequest, ""},
+		{"comma", "/any", []string{"Bearer," + good}, 400, badRequest, ""},
+		{"quoted", "/any", []string{`Bearer "` + good + `"`}, 400, badRequest, ""},
+		{"obs-fold", "/any", []string{"Bearer\r\n " + good}, 400, badRequest, ""},
+		{"trailing space", "/any", []string{"Bearer " + good + " "}, 400, badRequest, ""},
+		{"only padding", "/any", []string{"Bearer ==="}, 400, badRequest, ""},
+		{"optional, malformed", "/optional", []string{"Bearer"}, 400, badRequest, ""},
+
+		// Bad tokens: 401, and the client learns nothing but "expired".
+		{"opaque", "/any", []string{"Bearer " + issuer.OpaqueToken()}, 401, invalidToken, ""},
+		{"undefined", "/any", []string{"Bearer undefined"}, 401, invalidToken, ""},
+		{"ID token", "/any", []string{"Bearer " + issuer.IDToken("alice")}, 401, invalidToken, ""},
+		{"logout token", "/any", []string{"Bearer " + issuer.LogoutToken("alice")}, 401, invalidToken, ""},
+		{"bad signature", "/any", []string{"Bearer " + logtotest.BadSignature(good)}, 401, invalidToken, ""},
+		{"expired", "/any", bearer(tk{ExpiresIn: -time.Minute}), 401, expired, ""},
+		{"other audience", "/any", bearer(tk{Audience: "https://other.example.test"}), 401, invalidToken, ""},
+		{"audience with a slash", "/any", bearer(tk{Audience: logtotest.Audience + "/"}), 401, invalidToken, ""},
+		{"organizations resource", "/any", bearer(tk{Audience: "urn:logto:resource:organizations"}), 401, invalidToken, ""},
+		{"organization URN without ID", "/any", bearer(tk{Audience: "urn:logto:organization:"}), 401, invalidToken, ""},
+		{"other issuer", "/any", claim("iss", "https://evil.example.test/oidc"), 401, invalidToken, ""},
+		{"other client", "/any", bearer(tk{ClientID: "other-app"}), 401, invalidToken, ""},
+		{"bound to a key", "/any", claim("cnf", map[string]any{"jkt": "x"}), 401, invalidToken, ""},
+		{"type JWT", "/any", header("typ", "JWT"), 401, invalidToken, ""},
+		{"no type", "/any", header("typ", nil), 401, invalidToken, ""},
+		{"optional, bad", "/optional", []string{"Bearer " + logtotest.BadSignature(good)}, 401, invalidToken, ""},
+
+		// Good tokens.
+		{"good", "/any", []string{"Bearer " + good}, 200, "", "Hello, user!"},
+		{"lower case", "/any", []string{"bearer " + good}, 200, "", "Hello, user!"},
+		{"upper case", "/any", []string{"BEARER " + good}, 200, "", "Hello, user!"},
+		{"two spaces", "/any", []string{"Bearer  " + good}, 200, "", "Hello, user!"},
+		{"second audience", "/any", bearer(tk{Audience: "https://second.example.test"}), 200, "", "Hello, user!"},
+		{"array of audiences", "/any", claim("aud", []string{"x", logtotest.Audience}), 200, "", "Hello, user!"},
+		{"type in full", "/any", header("typ", "Application/AT+JWT"), 200, "", "Hello, user!"},
+		{"machine", "/any", bearer(tk{Machine: true}), 200, "", "Hello, !"},
+		{"organization token", "/any", bearer(tk{Organization: "o1", OrganizationOnly: true}), 200, "", "Hello, user!"},
+		{"organization of another type", "/any", claim("organization_id", 42), 200, "", "Hello, user!"},
+		{"optional, anonymous", "/optional", nil, 200, "", "Hello, !"},
+		{"optional, Basic", "/optional", []string{"Basic dXNlcjpwYXNz"}, 200, "", "Hello, !"},
+		{"optional, good", "/optional", []string{"Bearer " + good}, 200, "", "Hello, user!"},
+
+		// Scopes.
+		{"no scope", "/read", bearer(tk{}), 403, scope("read"), ""},
+		{"no scope claim", "/read", claim("scope", nil), 403, scope("read"), ""},
+		{"other scope", "/read", bearer(tk{Scopes: []string{"reader", "READ", "rea"}}), 403, scope("read"), ""},
+		{"scope behind a tab", "/read", bearer(tk{Scopes: []string{"write\tread"}}), 403, scope("read"), ""},
+		{"scope", "/read", bearer(tk{Scopes: []string{"x", "read", "y"}}), 200, "", "Hello, user!"},
+		{"one of three", "/read-write", bearer(tk{Scopes: []string{"read"}}), 403, scope("read write list"), ""},
+		{"two of three", "/read-write", bearer(tk{Scopes: []string{"read", "write"}}), 403, scope("read write list"), ""},
+		{"three of three", "/read-write", bearer(tk{Scopes: []string{"list", "read", "write"}}), 200, "", "Hello, user!"},
+		{"none of any", "/read-or-write", bearer(tk{Scopes: []string{"list"}}), 403, scope("read write"), ""},
+		{"one of any", "/read-or-write", bearer(tk{Scopes: []string{"write"}}), 200, "", "Hello, user!"},
+		{"inner route", "/twice", bearer(tk{}), 403, scope("read"), ""},
+		{"inner route, scope", "/twice", bearer(tk{Scopes: []string{"read"}}), 200, "", "Hello, user!"},
+
+		// Organizations: a scope granted in one proves nothing outside of it.
+		{"scope in an organization", "/read", bearer(tk{Scopes: []string{"read"}, Organization: "o1"}), 403, noChallenge, ""},
+		{"scope in an organization, by audience", "/read", bearer(tk{Scopes: []string{"read"}, Organization: "o1", OrganizationOnly: true}), 403, noChallenge, ""},
+		{"any scope in an organization", "/read-or-write", bearer(tk{Scopes: []string{"read"}, Organization: "o1"}), 403, noChallenge, ""},
+		{"scope, organization of another type", "/read", bearer(tk{Scopes: []string{"read"}, Claims: map[string]any{"organization_id": 42}}), 403, noChallenge, ""},
+		{"no organization", "/orgs/o1", bearer(tk{}), 403, noChallenge, ""},
+		{"other organization", "/orgs/o1", bearer(tk{Organization: "o2"}), 403, noChallenge, ""},
+		{"organization in an array", "/orgs/o1", claim("organization_id", []string{"o1"}), 403, noChallenge, ""},
+		{"two organizations", "/orgs/o1", bearer(tk{Organization: "o1", OrganizationOnly: true, Claims: map[string]any{"organization_id": "o2"}}), 403, noChallenge, ""},
+		{"two organization audiences", "/orgs/o1", claim("aud", []string{"urn:logto:organization:o1", "urn:logto:organization:o2"}), 403, noChallenge, ""},
+		{"empty organization, empty claim", "/no-org", claim("organization_id", ""), 403, noChallenge, ""},
+		{"empty organization, no claim", "/no-org", bearer(tk{}), 403, noChallenge, ""},
+		{"organization", "/orgs/o1", bearer(tk{Organization: "o1"}), 200, "", "Hello, user!"},
+		{"organization by audience", "/orgs/o1", bearer(tk{Organization: "o1", OrganizationOnly: true}), 200, "", "Hello, user!"},
+		{"organization, no scope", "/orgs/o1/read", bearer(tk{Organization: "o1"}), 403, scope("read"), ""},
+		{"organization first", "/orgs/o1/read", bearer(tk{Organization: "o2"}), 403, noChallenge, ""},
+		{"organization and scope", "/orgs/o1/read", bearer(tk{Organization: "o1", Scopes: []string{"read"}}), 200, "", "Hello, user!"},
+		{"nested, other organization", "/orgs/o1/nested", bearer(tk{Organization: "o2", Scopes: []string{"read"}}), 403, noChallenge, ""},
+		{"nested, no scope", "/orgs/o1/nested", bearer(tk{Organization: "o1"}), 403, scope("read"), ""},
+		{"nested", "/orgs/o1/nested", bearer(tk{Organization: "o1", Scopes: []string{"read"}}), 200, "", "Hello, user!"},
+		{"any organization, none", "/org", bearer(tk{}), 403, noChallenge, ""},
+		{"any organization, null", "/org", []string{"Bearer " + rawClaim(issuer, `"organization_id":null`)}, 403, noChallenge, ""},
+		{"any organization", "/org", bearer(tk{Organization: "o9"}), 200, "", "Hello, user!"},
+		{"any organization, no scope", "/org/read", bearer(tk{Organization: "o9"}), 403, scope("read"), ""},
+		{"any organization, scope", "/org/read", bearer(tk{Organization: "o9", Scopes: []string{"read"}}), 200, "", "Hello, user!"},
+
+		// Users, machines, Check.
+		{"machine for users", "/users", bearer(tk{Machine: true}), 403, noChallenge, ""},
+		{"user for users", "/users", bearer(tk{}), 200, "", "Hello, user!"},
+		{"user for machines", "/machines", bearer(tk{}), 403, noChallenge, ""},
+		{"machine for machines", "/machines", bearer(tk{Machine: true}), 200, "", "Hello, !"},
+		{"Check refuses", "/checked", bearer(tk{User: "mallory"}), 403, noChallenge, ""},
+		{"Check allows", "/checked", bearer(tk{User: "alice"}), 200, "", "Hello, alice!"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := httptest.NewRequest("GET", test.path, nil)
+			if test.authorization != nil {
+				r.Header["Authorization"] = test.authorization
+			}
+			w := httptest.NewRecorder()
+			mux.ServeHTTP(w, r)
+			checkAnswer(t, w, test.status, test.challenge, issuer.Endpoint()+"/oidc")
+			if test.status == 200 && w.Body.String() != test.body {
+				t.Errorf("body %q, want %q", w.Body, test.body)
+			}
+		})
+	}
+}
+
+func scope(s string) string { return `, error="insufficient_scope", scope="` + s + `"` }
+
+// checkAnswer compares an answer with the table and with what holds for all.
+func checkAnswer(t *testing.T, w *httptest.ResponseRecorder, status int, challenge, issuer string) {
+	t.Helper()
+	if w.Code != status {
+		t.Fatalf("status %d, want %d; body %s", w.Code, status, w.Body)
+	}
+	if status == 200 {
+		return
+	}
+	want := `Bearer realm="` + issuer + `"` + challenge
+	if challenge == noChallenge {
+		want = ""
+	}
+	if got := w.Header().Get("WWW-Authenticate"); got != want {
+		t.Errorf("challenge %q, want %q", got, want)
+	}
+	if got := w.Header().Get("Cache-Control"); got != "no-store" {
+		t.Errorf("Cache-Control %q, want no-store", got)
+	}
+	if got := w.Header().Get("Content-Type"); got != "application/json" {
+		t.Errorf("Content-Type %q", got)
+	}
+	body := map[int]string{
+		400: `{"error":"invalid_request","error_description":"The Authorization header is malformed"}`,
+		401: `{"error":"invalid_token","error_description":"The access token is not valid"}`,
+		403: `{"error":"access_denied","error_description":"The access token does not permit this"}`,
+		503: `{"error":"temporarily_unavailable","error_description":"The access token can't be checked now"}`,
+	}[status]
+	switch {
+	case status == 401 && challenge == onlyRealm:
+		body = `{"error":"unauthorized","error_description":"An access token is needed"}`
+	case challenge == expired:
+		body = `{"error":"invalid_token","error_description":"The access token expired"}`
+	case strings.Contains(challenge, "insufficient_scope"):
+		body = `{"error":"insufficient_scope","error_description":"The access token lacks a scope"}`
+	}
+	if got := w.Body.String(); got != body+"\n" {
+		t.Errorf("body %q, want %q", got, body)
+	}
+	if got := w.Header().Get("Retry-After"); (got == "1") != (status == 503) {
+		t.Errorf("Retry-After %q", got)
+	}
+}
+
+// rawClaim mints a good token with a further member in its payload.
+func rawClaim(issuer *logtotest.Issuer, member string) string {
+	return issuer.Sign(goodHeader(issuer), strings.TrimSuffix(goodPayload(issuer), "}")+","+member+"}")
+}
+
+func newVerifier(t testing.TB, cfg logto.Config) *logto.Verifier {
+	t.Helper()
+	v, err := logto.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func TestPanicsAtWiring(t *testing.T) {
+	v := newVerifier(t, logtotest.NewIssuer(t).Config())
+	for name, wire := range map[string]func(){
+		"nil verifier":           func() { logto.Require(nil) },
+		"nil verifier, Optional": func() { logto.Optional(nil) },
+		"empty requirement":      func() { logto.Require(v, logto.Requirement{}) },
+		"no scopes":              func() { logto.Scopes() },
+		"no scopes of any":       func() { logto.AnyScope() },
+		"empty scope":            func() { logto.Scopes("") },
+		"two scopes in one":      func() { logto.Scopes("read write") },
+		"quotation mark":         func() { logto.AnyScope(`read"`) },
+		"backslash":              func() { logto.Scopes(`read\`) },
+		"line end":               func() { logto.Scopes("read\r\nX-Evil: 1") },
+		"beyond ASCII":           func() { logto.Scopes("lesé") },
+		"nil Check":              func() { logto.Check(nil) },
+		"nil Organization":       func() { logto.Organization(nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if text, _ := recover().(string); !strings.HasPrefix(text, "logto: ") {
+					t.Errorf("panic %q, want one that begins with logto:", text)
+				}
+			}()
+			wire()
+		})
+	}
+}
+
+// A panic in the user's functions is the user's: net/http's to handle, ours not to hide.
+func TestUsersPanicPasses(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	v := newVerifier(t, issuer.Config())
+	for name, req := range map[string]logto.Requirement{
+		"Check":        logto.Check(func(*http.Request, *logto.Claims) error { panic("mine") }),
+		"Organization": logto.Organization(func(*http.Request) string { panic("mine") }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if got := recover(); got != "mine" {
+					t.Errorf("panic %v", got)
+				}
+			}()
+			serve(logto.Require(v, req)(http.NotFoundHandler()), issuer.Token(logtotest.Token{}))
+		})
+	}
+}
+
+func serve(h http.Handler, token string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest("GET", "/", nil)
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func TestErrorHandler(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	cfg := issuer.Config()
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	var got error
+	cfg.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
+		got = err
+		if errors.Is(err, logto.ErrForbidden) {
+			http.Error(w, "no", 404)
+			return
+		}
+		logto.WriteError(w, r, err)
+	}
+	v := newVerifier(t, cfg)
+	h := logto.Require(v, logto.Check(func(_ *http.Request, c *logto.Claims) error {
+		if c.Subject() == "mallory" {
+			// Whatever a Check returns, its refusal is a 403.
+			return errors.Join(errSuspended, logto.ErrNoToken, logto.ErrKeysUnavailable)
+		}
+		return nil
+	}))(http.NotFoundHandler())
+	for _, test := range []struct {
+		name, token string
+		status      int
+		is          []error
+		not         []error
+	}{
+		{"no token", "", 401, []error{logto.ErrNoToken}, []error{logto.ErrInvalidToken}},
+		{"opaque", issuer.OpaqueToken(), 401, []error{logto.ErrInvalidToken}, []error{logto.ErrExpired, logto.ErrNoToken}},
+		{"expired", issuer.Token(logtotest.Token{ExpiresIn: -time.Minute}), 401, []error{logto.ErrExpired, logto.ErrInvalidToken}, []error{logto.ErrForbidden}},
+		{"Check", issuer.Token(logtotest.Token{User: "mallory"}), 404, []error{logto.ErrForbidden, errSuspended}, []error{logto.ErrInvalidToken}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if w := serve(h, test.token); w.Code != test.status {
+				t.Errorf("status %d, want %d", w.Code, test.status)
+			}
+			for _, err := range test.is {
+				if !errors.Is(got, err) {
+					t.Errorf("error %v is not %v", got, err)
+				}
+			}
+			for _, err := range test.not {
+				if errors.Is(got, err) {
+					t.Errorf("error %v is %v", got, err)
+				}
+			}
+		})
+	}
+}
+
+// WriteError also serves handlers, and errors that are none of ours.
+func TestWriteErrorAlone(t *testing.T) {
+	for _, test := range []struct {
+		err       error
+		status    int
+		challenge string
+	}{
+		{logto.ErrNoToken, 401, `Bearer realm="api"`},
+		{logto.ErrInvalidToken, 401, `Bearer realm="api", error="invalid_token"`},
+		{logto.ErrExpired, 401, `Bearer realm="api"` + expired},
+		{logto.ErrForbidden, 403, ""},
+		{logto.ErrKeysUnavailable, 503, ""},
+		{io.ErrUnexpectedEOF, 500, ""},
+	} {
+		w := httptest.NewRecorder()
+		w.Header().Set("Content-Length", "5") // a handler's, for what it then didn't write
+		logto.WriteError(w, httptest.NewRequest("GET", "/", nil), test.err)
+		if w.Code != test.status || w.Header().Get("WWW-Authenticate") != test.challenge || w.Header().Get("Content-Length") != "" {
+			t.Errorf("%v: status %d, headers %v; want %d, %q", test.err, w.Code, w.Header(), test.status, test.challenge)
+		}
+	}
+	// Within Require it knows the issuer.
+	issuer := logtotest.NewIssuer(t)
+	h := logto.Require(newVerifier(t, issuer.Config()))(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		logto.WriteError(w, r, logto.ErrInvalidToken)
+	}))
+	checkAnswer(t, serve(h, issuer.Token(logtotest.Token{})), 401, invalidToken, issuer.Endpoint()+"/oidc")
+}
+
+// Require trusts what another Require of the same verifier found for the same
+// token, and nothing else.
+func TestNestedRequire(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	cfg := issuer.Config()
+	//cfg.CacheSize = -1
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	v := newVerifier(t, cfg)
+	good, other := issuer.Token(logtotest.Token{User: "alice"}), issuer.Token(logtotest.Token{User: "bob"})
+	user := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, logto.UserID(r.Context())) })
+
+	t.Run("once", func(t *testing.T) {
+		// Nothing else gives two handlers one and the same value.
+		var seen []*logto.Claims
+		note := func(h http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				c, _ := logto.FromContext(r.Context())
+				seen = append(seen, c)
+				h.ServeHTTP(w, r)
+			})
+		}
+		serve(logto.Require(v)(note(logto.Require(v)(note(logto.Optional(v)(note(user)))))), good)
+		if len(seen) != 3 || seen[0] == nil || seen[1] != seen[0] || seen[2] != seen[0] {
+			t.Errorf("claims %p, want one three times", seen)
+		}
+	})
+	t.Run("other token", func(t *testing.T) {
+		swap := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			r.Header.Set("Authorization", "Bearer "+other)
+			logto.Require(v)(user).ServeHTTP(w, r)
+		})
+		if w := serve(logto.Require(v)(swap), good); w.Body.String() != "bob" {
+			t.Errorf("user %s, want bob", w.Body)
+		}
+	})
+	t.Run("other verifier", func(t *testing.T) {
+		cfg := issuer.Config("https://other.example.test")
+		cfg.Logger = slog.New(slog.DiscardHandler)
+		if w := serve(logto.Require(v)(logto.Require(newVerifier(t, cfg))(user)), good); w.Code != 401 {
+			t.Errorf("status %d, want 401", w.Code)
+		}
+	})
+	t.Run("NewContext", func(t *testing.T) {
+		h := logto.Require(v)(user)
+		inject := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h.ServeHTTP(w, r.WithContext(issuer.Context(r.Context(), logtotest.Token{User: "eve"})))
+		})
+		if w := serve(inject, ""); w.Code != 401 {
+			t.Errorf("status %d, want 401", w.Code)
+		}
+		if w := serve(inject, good); w.Body.String() != "alice" {
+			t.Errorf("user %s, want alice", w.Body)
+		}
+	})
+	t.Run("anonymous", func(t *testing.T) {
+		if w := serve(logto.Optional(v)(logto.Require(v)(user)), ""); w.Code != 401 {
+			t.Errorf("status %d, want 401", w.Code)
+		}
+	})
+}
