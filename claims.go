@@ -31,7 +31,8 @@ type Claims struct {
 	bound        bool // to an organization, if only to an unknown one
 	issuedAt     time.Time
 	expiresAt    time.Time
-	notBefore    time.Time // zero if absent
+	notBefore    time.Time  // zero if absent
+	key          *publicKey // that has verified the signature
 }
 
 // Issuer is the iss claim: which of the configured issuers issued the token.

@@ -1,6 +1,11 @@
 package logto
 
-import "time"
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
 
 // For the tests in package logto_test.
 
@@ -21,4 +26,21 @@ func (v *Verifier) SetWallClock(d time.Duration) {
 	v.keys.mu.Lock()
 	defer v.keys.mu.Unlock()
 	v.keys.started.wall = v.keys.started.wall.Add(-d)
+}
+
+// SetTokenClock checks that a remembered token is refused where the clock has
+// gone back by d, to before it was issued.
+func (v *Verifier) SetTokenClock(t *testing.T, token string, d time.Duration) {
+	t.Helper()
+	claims, err := v.Verify(context.Background(), token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := *claims
+	later.issuedAt = later.issuedAt.Add(d)
+	_, sum := v.tokens.get(token)
+	v.tokens.add(sum, &later)
+	if _, err := v.Verify(context.Background(), token); !errors.Is(err, ErrInvalidToken) {
+		t.Errorf("error %v, want ErrInvalidToken", err)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -88,13 +89,12 @@ func (s *scanner) end() bool {
 }
 
 func (s *scanner) object(depth int, member func(name, value string) error) error {
-	names := map[string]struct{}{}
+	var names nameSet
 	for ok := s.more(); ok; ok = !s.end() && s.more() {
 		name, isName := unquote(s.string())
-		if _, twice := names[name]; (twice || !isName) && (depth == 1 || !s.shallow) {
+		if (!isName || !names.add(name)) && (depth == 1 || !s.shallow) {
 			return errJSON
 		}
-		names[name] = struct{}{}
 		s.space()
 		s.pos++ // the colon
 		value, err := s.value(depth + 1)
@@ -166,10 +166,37 @@ func unquote(value string) (string, bool) {
 	if strings.IndexByte(text, '\\') < 0 {
 		return text, true
 	}
-	if json.Unmarshal([]byte(value), &text) != nil || strings.ContainsRune(text, utf8.RuneError) {
+	var decoded string // apart from text, which would otherwise be on the heap
+	if json.Unmarshal([]byte(value), &decoded) != nil || strings.ContainsRune(decoded, utf8.RuneError) {
 		return "", false
 	}
-	return text, true
+	return decoded, true
+}
+
+// nameSet holds the member names of one object: in a list while they are few, as
+// in every token of Logto's, for a map costs more than all else here; in a map
+// beyond that, so that an object of thousands of members doesn't cost the square.
+type nameSet struct {
+	list [16]string
+	n    int
+	rest map[string]bool
+}
+
+// add reports whether the name is a new one.
+func (s *nameSet) add(name string) bool {
+	if slices.Contains(s.list[:s.n], name) || s.rest[name] {
+		return false
+	}
+	if s.n < len(s.list) {
+		s.list[s.n] = name
+		s.n++
+		return true
+	}
+	if s.rest == nil {
+		s.rest = map[string]bool{}
+	}
+	s.rest[name] = true
+	return true
 }
 
 // maxTime is the first second after the year 9999.

@@ -399,6 +399,7 @@ func parseKeySet(body []byte, before map[string]*publicKey) (map[string]*publicK
 
 // publicKey is a key that may verify tokens. It doesn't change.
 type publicKey struct {
+	id         string
 	algorithms []string // it decides, not the token (RFC 8725 section 3.1)
 	ec         *ecdsa.PublicKey
 	rsa        *rsa.PublicKey
@@ -455,7 +456,7 @@ func parseKey(jwkJSON string) (id string, key *publicKey, err error) {
 	if id == "" || len(id) > maxKeyID {
 		return id, nil, errors.New("it has no usable kid")
 	}
-	key = &publicKey{}
+	key = &publicKey{id: id}
 	switch kty + crv {
 	case "ECP-256":
 		key.algorithms = []string{"ES256"}

@@ -405,7 +405,7 @@ func TestWriteErrorAlone(t *testing.T) {
 func TestNestedRequire(t *testing.T) {
 	issuer := logtotest.NewIssuer(t)
 	cfg := issuer.Config()
-	//cfg.CacheSize = -1
+	cfg.CacheSize = -1
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	v := newVerifier(t, cfg)
 	good, other := issuer.Token(logtotest.Token{User: "alice"}), issuer.Token(logtotest.Token{User: "bob"})

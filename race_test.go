@@ -1,0 +1,5 @@
+//go:build race
+
+package logto_test
+
+func init() { raceEnabled = true }

@@ -1,0 +1,67 @@
+package logto
+
+import (
+	"crypto/sha256"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+)
+
+const (
+	defaultCacheSize = 10_000
+	// maxRemembered bounds, in bytes, the tokens that are remembered, and with
+	// defaultCacheSize their memory. Logto's have about 700.
+	maxRemembered = 4 << 10
+)
+
+// tokenCache remembers the claims of verified tokens, so that a signature is
+// checked once per token, not once per request. It holds accepted tokens only,
+// by their SHA-256; the token itself, which is as good as a password, is not
+// kept. An entry is no verdict: whoever finds one checks the key and the times
+// again. A nil *tokenCache remembers nothing.
+type tokenCache struct{ lru *lru.Cache[tokenSum, *Claims] }
+
+// tokenSum is the SHA-256 of a token: all its bytes, signature included, so that
+// no other spelling of a token is taken for it.
+type tokenSum = [sha256.Size]byte
+
+// newTokenCache makes a cache of the given size; 0 is defaultCacheSize, and a
+// negative one makes none.
+func newTokenCache(size int) *tokenCache {
+	if size < 0 {
+		return nil
+	}
+	if size == 0 {
+		size = defaultCacheSize
+	}
+	cache, err := lru.New[tokenSum, *Claims](size)
+	if err != nil {
+		panic(err) // only for a size below 1
+	}
+	return &tokenCache{cache}
+}
+
+// get returns nil for a token that is not remembered. The sum is for add.
+func (c *tokenCache) get(token string) (*Claims, tokenSum) {
+	if c == nil || len(token) > maxRemembered {
+		return nil, tokenSum{}
+	}
+	var onStack [maxRemembered]byte
+	sum := sha256.Sum256(onStack[:copy(onStack[:], token)])
+	claims, _ := c.lru.Get(sum)
+	return claims, sum
+}
+
+// again looks once more for a token that get has not found.
+func (c *tokenCache) again(sum tokenSum) *Claims {
+	if c == nil || sum == (tokenSum{}) {
+		return nil
+	}
+	claims, _ := c.lru.Peek(sum)
+	return claims
+}
+
+func (c *tokenCache) add(sum tokenSum, claims *Claims) {
+	if c != nil && sum != (tokenSum{}) {
+		c.lru.Add(sum, claims)
+	}
+}

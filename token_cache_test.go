@@ -1,0 +1,167 @@
+package logto_test
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed-70fe37f4/logto"
+	"github.com/seed-70fe37f4/logto/logtotest"
+)
+
+// remembered tells whether v has verified the token before, by what only memory
+// does: it gives the same value again.
+func remembered(t *testing.T, v *logto.Verifier, token string) bool {
+	t.Helper()
+	first, err := v.Verify(ctx, token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := v.Verify(ctx, token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return first == second
+}
+
+func TestCacheSize(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	token := func(i int) string { return issuer.Token(logtotest.Token{User: fmt.Sprint("user", i)}) }
+	for _, test := range []struct {
+		size int
+		want bool
+	}{{0, true}, {1, true}, {-1, false}} {
+		cfg := issuer.Config()
+		cfg.CacheSize = test.size
+		if got := remembered(t, newVerifier(t, cfg), token(0)); got != test.want {
+			t.Errorf("size %d: remembered %v, want %v", test.size, got, test.want)
+		}
+	}
+	// The one that was not used for longest goes.
+	cfg := issuer.Config()
+	cfg.CacheSize = 2
+	v := newVerifier(t, cfg)
+	var claims []*logto.Claims
+	tokens := []string{token(1), token(2), token(3)}
+	for _, i := range []int{0, 1, 0, 2} {
+		c, err := v.Verify(ctx, tokens[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		claims = append(claims, c)
+	}
+	if c, _ := v.Verify(ctx, tokens[0]); c != claims[0] {
+		t.Error("a token that was used went")
+	}
+	if c, _ := v.Verify(ctx, tokens[1]); c == claims[1] {
+		t.Error("three tokens in a cache of two")
+	}
+	// Long tokens, which only a Logto with large custom claims issues, are verified
+	// every time.
+	long := issuer.Token(logtotest.Token{Claims: map[string]any{"x": strings.Repeat("x", 4<<10)}})
+	if remembered(t, newVerifier(t, issuer.Config()), long) {
+		t.Error("a long token was remembered")
+	}
+}
+
+// A remembered token is no better than a fresh one: its times are checked with
+// the same leeway.
+func TestRememberedTokenExpires(t *testing.T) {
+	inBubble(t, func(s *service) {
+		token := s.issuer.Token(logtotest.Token{ExpiresIn: 9 * time.Minute})
+		s.verify(token, nil, 0, 1)
+		time.Sleep(9*time.Minute + 30*time.Second - 1)
+		s.verify(token, nil, 0, 1)
+		time.Sleep(1)
+		s.verify(token, logto.ErrExpired, 0, 1)
+	})
+	// A clock that was set right makes a token one from the future.
+	inBubble(t, func(s *service) {
+		s.v.SetTokenClock(t, s.token(), time.Hour)
+	})
+}
+
+// Promise 3: a key that is gone takes with it what it signed and is remembered,
+// and so does a key set that is dead.
+func TestPromise3RememberedTokens(t *testing.T) {
+	inBubble(t, func(s *service) {
+		token := s.token()
+		s.verify(token, nil, 0, 1)
+		s.issuer.Rotate("ES384")
+		s.issuer.RemovePrevious()
+		s.verify(token, nil, 0, 1) // nobody knows yet
+		time.Sleep(logto.StaleAge)
+		s.verify(token, nil, 0, 2) // this one starts the refresh
+		s.verify(token, logto.ErrInvalidToken, 0, 2)
+	})
+	inBubble(t, func(s *service) {
+		token := s.token()
+		s.verify(token, nil, 0, 1)
+		s.issuer.Fail(logtotest.Status(500))
+		time.Sleep(logto.DeadAge)
+		s.verify(token, logto.ErrKeysUnavailable, 0, 2)
+	})
+}
+
+func TestRefusedTokensAreNotRemembered(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	v := newVerifier(t, issuer.Config())
+	good := issuer.Token(logtotest.Token{})
+	if _, err := v.Verify(ctx, good); err != nil {
+		t.Fatal(err)
+	}
+	bad := logtotest.BadSignature(good)
+	for range 3 {
+		if _, err := v.Verify(ctx, bad); !errors.Is(err, logto.ErrInvalidToken) {
+			t.Fatalf("error %v", err)
+		}
+	}
+	// Nor does a refusal make a token bad that is good later.
+	synctest.Test(t, func(t *testing.T) {
+		issuer := logtotest.NewIssuer(t)
+		v := newVerifier(t, issuer.Config())
+		early := issuer.Token(logtotest.Token{Claims: map[string]any{"nbf": time.Now().Add(time.Minute).Unix()}})
+		if _, err := v.Verify(ctx, early); !errors.Is(err, logto.ErrInvalidToken) {
+			t.Errorf("error %v", err)
+		}
+		time.Sleep(time.Minute)
+		if _, err := v.Verify(ctx, early); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// What a remembered token costs is the common request's cost.
+func TestAllocations(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	cfg := issuer.Config()
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	v := newVerifier(t, cfg)
+	token := issuer.Token(logtotest.Token{Scopes: []string{"read"}})
+	noise := strings.Repeat("x", 50)
+	long := strings.Repeat("x", 20000)
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Authorization", "Bearer "+token)
+	h := logto.Require(v, logto.Scopes("read"))(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for _, test := range []struct {
+		name string
+		most float64
+		f    func()
+	}{
+		{"Verify, remembered", 0, func() { _, _ = v.Verify(ctx, token) }},
+		{"Require, remembered", 3, func() { h.ServeHTTP(nil, r) }},
+		{"Verify, opaque", 0, func() { _, _ = v.Verify(ctx, noise) }},
+		{"Verify, over-long", 0, func() { _, _ = v.Verify(ctx, long) }},
+	} {
+		test.f()
+		if n := testing.AllocsPerRun(100, test.f); n > test.most && !raceEnabled {
+			t.Errorf("%s: %v allocations, want at most %v", test.name, n, test.most)
+		}
+	}
+}
