@@ -1,0 +1,234 @@
+package logto_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/seed-70fe37f4/logto"
+	"github.com/seed-70fe37f4/logto/logtotest"
+)
+
+var (
+	issuer = logtotest.NewIssuer(nil)
+	v      = mustNew(issuer.Config())
+
+	hello = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "Hello, %s!", logto.UserID(r.Context()))
+	})
+	things, order, feed = hello, hello, hello
+)
+
+func mustNew(cfg logto.Config) *logto.Verifier {
+	v, err := logto.New(cfg)
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// try sends a request with a token, or without one, and prints the answer.
+func try(h http.Handler, path, token string) {
+	r := httptest.NewRequest("GET", path, nil)
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if w.Code == http.StatusOK {
+		fmt.Println(w.Code, w.Body)
+	} else {
+		fmt.Println(w.Code)
+	}
+}
+
+func Example() {
+	issuer := logtotest.NewIssuer(nil) // in production: a Logto
+	v, err := logto.New(logto.Config{
+		Endpoint:   issuer.Endpoint(), // https://tenant.logto.app
+		Audiences:  []string{logtotest.Audience},
+		HTTPClient: issuer.Config().HTTPClient, // only to reach the fake
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /api/hello", logto.Require(v)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "Hello, %s!", logto.UserID(r.Context()))
+	})))
+
+	try(mux, "/api/hello", issuer.Token(logtotest.Token{User: "alice"}))
+	try(mux, "/api/hello", "")
+	// Output:
+	// 200 Hello, alice!
+	// 401
+}
+
+func ExampleScopes() {
+	mux := http.NewServeMux()
+	mux.Handle("GET /things", logto.Require(v, logto.Scopes("read:things"))(things))
+	mux.Handle("GET /feed", logto.Require(v, logto.AnyScope("read:things", "admin"))(feed))
+
+	try(mux, "/things", issuer.Token(logtotest.Token{User: "alice", Scopes: []string{"read:things"}}))
+	try(mux, "/things", issuer.Token(logtotest.Token{User: "alice"}))
+	try(mux, "/feed", issuer.Token(logtotest.Token{User: "alice", Scopes: []string{"admin"}}))
+	// Output:
+	// 200 Hello, alice!
+	// 403
+	// 200 Hello, alice!
+}
+
+func ExampleOrganization() {
+	organization := logto.Organization(func(r *http.Request) string { return r.PathValue("organization") })
+	mux := http.NewServeMux()
+	mux.Handle("GET /organizations/{organization}/orders", logto.Require(v, organization, logto.Scopes("read:orders"))(order))
+
+	token := issuer.Token(logtotest.Token{User: "alice", Organization: "acme", Scopes: []string{"read:orders"}})
+	try(mux, "/organizations/acme/orders", token)
+	try(mux, "/organizations/umbrella/orders", token)
+	// Output:
+	// 200 Hello, alice!
+	// 403
+}
+
+func ExampleOptional() {
+	h := logto.Optional(v)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user := logto.UserID(r.Context()); user != "" {
+			fmt.Fprintf(w, "your feed, %s", user)
+			return
+		}
+		fmt.Fprint(w, "everybody's feed")
+	}))
+
+	try(h, "/feed", issuer.Token(logtotest.Token{User: "alice"}))
+	try(h, "/feed", "")
+	try(h, "/feed", issuer.Token(logtotest.Token{ExpiresIn: -time.Hour}))
+	// Output:
+	// 200 your feed, alice
+	// 200 everybody's feed
+	// 401
+}
+
+func ExampleClaimsAs() {
+	type custom struct {
+		Plan string `json:"plan"`
+	}
+	h := logto.Require(v)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		claims, err := logto.ClaimsAs[custom](r.Context())
+		if err != nil {
+			http.Error(w, "unexpected claims", http.StatusInternalServerError)
+			return
+		}
+		fmt.Fprintf(w, "%s has plan %s", logto.UserID(r.Context()), claims.Plan)
+	}))
+
+	try(h, "/", issuer.Token(logtotest.Token{User: "alice", Claims: map[string]any{"plan": "pro"}}))
+	// Output: 200 alice has plan pro
+}
+
+func ExampleMachines() {
+	h := logto.Require(v, logto.Machines(), logto.Scopes("sync"))(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		claims, _ := logto.FromContext(r.Context())
+		fmt.Fprintf(w, "application %s", claims.ClientID())
+	}))
+
+	try(h, "/", issuer.Token(logtotest.Token{Machine: true, ClientID: "cron", Scopes: []string{"sync"}}))
+	try(h, "/", issuer.Token(logtotest.Token{User: "alice", Scopes: []string{"sync"}}))
+	// Output:
+	// 200 application cron
+	// 403
+}
+
+func ExampleCheck() {
+	suspended := map[string]bool{"mallory": true} // or a look-up with r.Context()
+	active := logto.Check(func(r *http.Request, c *logto.Claims) error {
+		if suspended[c.UserID()] {
+			return errors.New("the user is suspended")
+		}
+		return nil
+	})
+	h := logto.Require(v, active)(hello)
+
+	try(h, "/", issuer.Token(logtotest.Token{User: "alice"}))
+	try(h, "/", issuer.Token(logtotest.Token{User: "mallory"}))
+	// Output:
+	// 200 Hello, alice!
+	// 403
+}
+
+func ExampleWriteError() {
+	cfg := issuer.Config()
+	cfg.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
+		if errors.Is(err, logto.ErrForbidden) {
+			w.WriteHeader(http.StatusForbidden)
+			_ = json.NewEncoder(w).Encode(map[string]string{"code": "forbidden"})
+			return
+		}
+		logto.WriteError(w, r, err) // status, challenge and body for all others
+	}
+	h := logto.Require(mustNew(cfg), logto.Scopes("admin"))(hello)
+
+	try(h, "/", "")
+	try(h, "/", issuer.Token(logtotest.Token{}))
+	// Output:
+	// 401
+	// 403
+}
+
+func ExampleVerifier_Verify() {
+	token := issuer.Token(logtotest.Token{User: "alice"}) // from an RPC's metadata, say
+	claims, err := v.Verify(context.Background(), token)
+	switch {
+	case errors.Is(err, logto.ErrKeysUnavailable):
+		fmt.Println("try again later")
+	case err != nil:
+		fmt.Println("who are you?")
+	default:
+		fmt.Println(claims.UserID())
+	}
+	// Output: alice
+}
+
+func ExampleVerifier_Ready() {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if v.Ready() != nil && v.Refresh(r.Context()) != nil {
+			http.Error(w, "no keys", http.StatusServiceUnavailable)
+		}
+	})
+	try(mux, "/readyz", "")
+	// Output: 200
+}
+
+// How a user's own test looks.
+func TestHello(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	v, err := logto.New(issuer.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest("GET", "/api/hello", nil)
+	r.Header.Set("Authorization", "Bearer "+issuer.Token(logtotest.Token{User: "alice"}))
+	w := httptest.NewRecorder()
+	logto.Require(v)(hello).ServeHTTP(w, r)
+	if w.Code != 200 || w.Body.String() != "Hello, alice!" {
+		t.Errorf("status %d, body %s", w.Code, w.Body)
+	}
+}
+
+// A handler alone, without the middleware.
+func TestHelloAlone(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	ctx := issuer.Context(t.Context(), logtotest.Token{User: "alice"})
+	w := httptest.NewRecorder()
+	hello(w, httptest.NewRequest("GET", "/", nil).WithContext(ctx))
+	if w.Body.String() != "Hello, alice!" {
+		t.Errorf("body %s", w.Body)
+	}
+}
