@@ -3,6 +3,7 @@ package logto
 import (
 	"context"
 	"errors"
+	"net/http"
 	"testing"
 	"time"
 )
@@ -43,4 +44,42 @@ func (v *Verifier) SetTokenClock(t *testing.T, token string, d time.Duration) {
 	if _, err := v.Verify(context.Background(), token); !errors.Is(err, ErrInvalidToken) {
 		t.Errorf("error %v, want ErrInvalidToken", err)
 	}
+}
+
+// OccupyChecks runs as many signature checks as may run at once, until free.
+func (v *Verifier) OccupyChecks() (free func()) {
+	for range cap(v.checks) {
+		v.checks <- struct{}{}
+	}
+	return func() {
+		for range cap(v.checks) {
+			<-v.checks
+		}
+	}
+}
+
+// For the fuzz targets.
+
+func BearerToken(h http.Header) (string, error) { return bearerToken(h) }
+
+func ParseHeader(data []byte) (algorithm, keyID string, err error) {
+	h, err := parseHeader(data)
+	return h.algorithm, h.keyID, err
+}
+
+func ParseClaims(data []byte) (*Claims, error) { return parseClaims(data) }
+
+// ParseKeySet returns for each key ID the algorithms, and the public key.
+func ParseKeySet(data []byte) (map[string][]string, map[string]any, error) {
+	keys, _, err := parseKeySet(data, nil)
+	algorithms, public := map[string][]string{}, map[string]any{}
+	for id, key := range keys {
+		algorithms[id] = key.algorithms
+		if key.ec != nil {
+			public[id] = key.ec
+		} else {
+			public[id] = key.rsa
+		}
+	}
+	return algorithms, public, err
 }

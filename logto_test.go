@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"os"
 	"reflect"
@@ -406,7 +405,7 @@ func TestTimes(t *testing.T) {
 				issuer := logtotest.NewIssuer(t)
 				cfg := issuer.Config()
 				cfg.Leeway = test.leeway
-				cfg.Logger = slog.New(slog.DiscardHandler)
+				cfg.Logger = capture
 				v := newVerifier(t, cfg)
 				time.Sleep(time.Until(time.Unix(at, 0).Add(-200 * time.Second)))
 				members := map[string]string{"iat": `"iat":0`, "exp": fmt.Sprintf(`"exp":%d`, at+86400)}
@@ -617,7 +616,7 @@ func TestRecorded(t *testing.T) {
 				cfg := issuer.Config("https://api.example.test")
 				cfg.Endpoint = "http://localhost:3001"
 				cfg.OrganizationTokens = true
-				cfg.Logger = slog.New(slog.DiscardHandler)
+				cfg.Logger = capture
 				v := newVerifier(t, cfg)
 				reached := 0
 				h := logto.Require(v)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

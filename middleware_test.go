@@ -3,7 +3,6 @@ package logto_test
 import (
 	"errors"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -32,7 +31,7 @@ func TestContract(t *testing.T) {
 	cfg := issuer.Config(logtotest.Audience, "https://second.example.test")
 	cfg.ClientIDs = []string{logtotest.ClientID, "machine"}
 	cfg.OrganizationTokens = true
-	cfg.Logger = slog.New(slog.DiscardHandler)
+	cfg.Logger = capture
 	v := newVerifier(t, cfg)
 
 	hello := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -324,7 +323,7 @@ func serve(h http.Handler, token string) *httptest.ResponseRecorder {
 func TestErrorHandler(t *testing.T) {
 	issuer := logtotest.NewIssuer(t)
 	cfg := issuer.Config()
-	cfg.Logger = slog.New(slog.DiscardHandler)
+	cfg.Logger = capture
 	var got error
 	cfg.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
 		got = err
@@ -406,7 +405,7 @@ func TestNestedRequire(t *testing.T) {
 	issuer := logtotest.NewIssuer(t)
 	cfg := issuer.Config()
 	cfg.CacheSize = -1
-	cfg.Logger = slog.New(slog.DiscardHandler)
+	cfg.Logger = capture
 	v := newVerifier(t, cfg)
 	good, other := issuer.Token(logtotest.Token{User: "alice"}), issuer.Token(logtotest.Token{User: "bob"})
 	user := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, logto.UserID(r.Context())) })
@@ -437,7 +436,7 @@ func TestNestedRequire(t *testing.T) {
 	})
 	t.Run("other verifier", func(t *testing.T) {
 		cfg := issuer.Config("https://other.example.test")
-		cfg.Logger = slog.New(slog.DiscardHandler)
+		cfg.Logger = capture
 		if w := serve(logto.Require(v)(logto.Require(newVerifier(t, cfg))(user)), good); w.Code != 401 {
 			t.Errorf("status %d, want 401", w.Code)
 		}

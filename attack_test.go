@@ -1,0 +1,346 @@
+package logto_test
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed-70fe37f4/logto"
+	"github.com/seed-70fe37f4/logto/logtotest"
+)
+
+// TestMain runs the whole suite with loggers and answers that are kept, and looks
+// in them for what must not be there.
+func TestMain(m *testing.M) {
+	slog.SetDefault(slog.New(slog.NewTextHandler(&captured, nil)))
+	code := m.Run()
+	if leak := findSecret(captured.String()); leak != "" && code == 0 {
+		fmt.Println("Promise 6: a token, a signature or a key is in a log or an answer:", leak)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// captured is all that was logged and answered.
+var captured logBuffer
+
+var capture = slog.New(slog.NewTextHandler(&captured, &slog.HandlerOptions{Level: slog.LevelDebug}))
+
+// findSecret finds base64url that is longer than a key ID and no test's padding.
+func findSecret(text string) string {
+	for _, run := range regexp.MustCompile(`[A-Za-z0-9_-]{44,}`).FindAllString(text, -1) {
+		different := map[rune]bool{}
+		for _, r := range run {
+			different[r] = true
+		}
+		if len(different) > 20 {
+			return run
+		}
+	}
+	return ""
+}
+
+// Promise 6: nothing secret is logged or echoed. This one sends secrets in every
+// place where one might come back from; TestMain looks at what all others caused.
+func TestPromise6NoSecrets(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	cfg := issuer.Config()
+	cfg.Logger = capture
+	v := newVerifier(t, cfg)
+	h := logto.Require(v, logto.Scopes("admin"))(http.NotFoundHandler())
+	good, opaque := issuer.Token(logtotest.Token{}), issuer.OpaqueToken()
+	parts := strings.Split(good, ".")
+	before := len(captured.String())
+	for _, value := range []string{
+		"Bearer " + good, "Bearer " + opaque, good, "Basic " + opaque, "Bearer " + good + " x", "Bearer " + good + "," + good, "Bearer\t" + good,
+		"Bearer " + issuer.IDToken("u"), "Bearer " + logtotest.BadSignature(good), "Bearer " + good + "." + good, "Bearer " + parts[0] + "." + parts[1],
+		"Bearer " + parts[1] + "." + parts[0] + "." + parts[2],
+	} {
+		r := httptest.NewRequest("GET", "/?access_token="+good, nil)
+		r.Header.Set("Authorization", value)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		_, _ = fmt.Fprintln(&captured, w.Header(), w.Body)
+		if w.Code == 200 {
+			t.Errorf("%.20s…: accepted", value)
+		}
+	}
+	log := captured.String()[before:]
+	if strings.Count(log, "reason=") < 10 {
+		t.Errorf("not all was logged:\n%s", log)
+	}
+	if leak := findSecret(log); leak != "" {
+		t.Errorf("leaked %s", leak)
+	}
+	for _, secret := range append(parts, good, opaque) {
+		if strings.Contains(log, secret) {
+			t.Errorf("leaked %s", secret)
+		}
+	}
+	if findSecret("x "+good) == "" || findSecret(opaque+"0") == "" {
+		t.Error("findSecret finds nothing")
+	}
+}
+
+// What a token says can't break out of a log line, a header or a body.
+func TestNothingUnescaped(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	log := &logBuffer{}
+	cfg := issuer.Config()
+	cfg.Logger = slog.New(slog.NewJSONHandler(log, nil))
+	h := logto.Require(newVerifier(t, cfg), logto.Scopes("admin"), logto.Organization(func(*http.Request) string { return "o\n1" }))(http.NotFoundHandler())
+	evil := "\"\r\nX-Evil: 1\r\n\r\n<script>\u2028\x1b[31m" + strings.Repeat("x", 5000)
+	for _, token := range []logtotest.Token{
+		{Audience: evil}, {Organization: evil}, {ClientID: evil}, {User: evil}, {Scopes: []string{evil}},
+		{Header: map[string]any{"kid": evil[:200]}}, {Header: map[string]any{"alg": evil}}, {Header: map[string]any{"typ": evil}},
+		{Claims: map[string]any{"iss": evil}}, {Claims: map[string]any{"exp": evil}}, {Header: map[string]any{"cty": []string{evil}}},
+	} {
+		w := serve(h, issuer.Token(token))
+		if w.Code == 200 {
+			t.Errorf("%+v: accepted", token)
+		}
+		if answer := fmt.Sprint(w.Header(), w.Body); strings.Contains(answer, "<script") || strings.Contains(answer, "Evil") {
+			t.Errorf("answer %s", answer)
+		}
+	}
+	for line := range strings.Lines(log.String()) {
+		if len(line) > 2000 || strings.ContainsAny(line[:len(line)-1], "\r\n\x1b\u2028") || !strings.HasPrefix(line, `{"time"`) {
+			t.Errorf("log line %.300q", line)
+		}
+	}
+}
+
+// Promise 7: there is one spelling. Whatever one character of a good token is
+// changed to, or put in, taken away or swapped with its neighbour: no other token
+// is accepted.
+func TestPromise7OneSpelling(t *testing.T) {
+	for _, algorithm := range []string{"ES384", "RS256"} {
+		t.Run(algorithm, func(t *testing.T) {
+			issuer := logtotest.NewIssuer(t)
+			issuer.Rotate(algorithm)
+			v := newVerifier(t, issuer.Config())
+			good := issuer.Token(logtotest.Token{})
+			if _, err := v.Verify(ctx, good); err != nil {
+				t.Fatal(err)
+			}
+			refuse := func(token string) {
+				if token == good || token == "" {
+					return
+				}
+				if _, err := v.Verify(ctx, token); !errors.Is(err, logto.ErrInvalidToken) {
+					t.Errorf("error %v for %s", err, token)
+				}
+			}
+			const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+			const foreign = "=+/.~ \t\r\n\x00%,\"é"
+			for i := range len(good) + 1 {
+				// The last characters of a part have bits left over: all 64.
+				tail := i >= len(good)-2 || good[i] == '.' || good[i+1] == '.'
+				for j, c := range alphabet + foreign {
+					if !tail && j%16 != i%16 {
+						continue
+					}
+					refuse(good[:i] + string(c) + good[i:])
+					if i < len(good) {
+						refuse(good[:i] + string(c) + good[i+1:])
+					}
+				}
+				if i < len(good) {
+					refuse(good[:i] + good[i+1:])
+					refuse(good[:i])
+					refuse(good[i:])
+				}
+				if i+1 < len(good) {
+					refuse(good[:i] + good[i+1:i+2] + good[i:i+1] + good[i+2:])
+				}
+			}
+		})
+	}
+}
+
+// Promise 5: no input panics. What a fuzzer would find first.
+func TestPromise5NoPanic(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	cfg := issuer.Config()
+	cfg.Logger = capture
+	v := newVerifier(t, cfg)
+	h := logto.Require(v)(http.NotFoundHandler())
+	random := rand.New(rand.NewPCG(1, 2))
+	good := issuer.Token(logtotest.Token{})
+	for range 20000 {
+		b := []byte(good)
+		for range 1 + random.IntN(4) {
+			b[random.IntN(len(b))] = byte(random.IntN(256))
+		}
+		b = b[random.IntN(5):]
+		if w := serve(h, string(b)); w.Code == 200 {
+			t.Errorf("accepted %q", b)
+		}
+	}
+	for _, object := range []string{"", "{", "}", `{"`, `{"a`, `{"a"`, `{"a":`, `{"a":1`, `{"a":1,`, `{"a":[`, `{"a":"\`, `{"a":"\u`, `{"a":"\ud800\`, `[`, `"`, "\x00"} {
+		_, _ = v.Verify(ctx, issuer.Sign(object, goodPayload(issuer)))
+		_, _ = v.Verify(ctx, issuer.Sign(goodHeader(issuer), object))
+	}
+}
+
+// ECDSA has r and s between 1 and the order of the curve, and no second form.
+func TestECDSASignatures(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	v := newVerifier(t, issuer.Config())
+	good := issuer.Token(logtotest.Token{})
+	dot := strings.LastIndexByte(good, '.')
+	sig, err := base64.RawURLEncoding.DecodeString(good[dot+1:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, s := sig[:48], sig[48:]
+	zero, ones := make([]byte, 48), []byte(strings.Repeat("\xff", 48))
+	der := append([]byte{0x30, 100, 2, 48}, append(append(append([]byte{}, r...), 2, 48), s...)...)
+	for name, sig := range map[string][]byte{
+		"r 0": append(zero[:48:48], s...), "s 0": append(r[:48:48], zero...), "both 0": make([]byte, 96),
+		"r too large": append(ones[:48:48], s...), "s too large": append(r[:48:48], ones...),
+		"swapped": append(s[:48:48], r...), "DER": der, "longer halves": append(append([]byte{0}, r...), append([]byte{0}, s...)...),
+		"for P-256": append(r[:32:32], s[:32]...), "one byte": {0}, "a byte more": append(sig[:96:96], 0),
+	} {
+		if _, err := v.Verify(ctx, good[:dot+1]+b64(sig)); !errors.Is(err, logto.ErrInvalidToken) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
+// Signature checks that run at once are bounded; those that wait leave with their
+// context, and it isn't the client's fault.
+func TestQueueForSignatureChecks(t *testing.T) {
+	inBubble(t, func(s *service) {
+		token := s.token()
+		s.verify(token, nil, 0, 1)
+		free := s.v.OccupyChecks()
+		s.verify(token, nil, 0, 1) // remembered: nothing to wait for
+		h := logto.Require(s.v)(http.NotFoundHandler())
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Authorization", "Bearer "+s.issuer.Token(logtotest.Token{User: "new"}))
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		start, w := time.Now(), httptest.NewRecorder()
+		h.ServeHTTP(w, r.WithContext(ctx))
+		checkAnswer(t, w, 503, noChallenge, "")
+		if d := time.Since(start); d != time.Second {
+			t.Errorf("waited %v", d)
+		}
+		// One that waited in vain for what another has found out.
+		other := s.issuer.Token(logtotest.Token{User: "other"})
+		got := make(chan *logto.Claims)
+		for range 3 {
+			go func() {
+				c, err := s.v.Verify(context.Background(), other)
+				if err != nil {
+					t.Error(err)
+				}
+				got <- c
+			}()
+		}
+		time.Sleep(time.Second)
+		free()
+		a, b, c := <-got, <-got, <-got
+		if runtime.GOMAXPROCS(0) == 1 && (a != b || b != c) {
+			t.Error("verified more than once")
+		}
+	})
+}
+
+// The heap doesn't grow with traffic, and goroutines go.
+func TestMixedLoad(t *testing.T) {
+	requests := 1_000_000
+	if raceEnabled || testing.Short() {
+		requests = 50_000
+	}
+	issuer := logtotest.NewIssuer(t)
+	cfg := issuer.Config()
+	cfg.CacheSize = 100
+	cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	v := newVerifier(t, cfg)
+	h := logto.Require(v, logto.Scopes("read"))(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	var fixed []string
+	for i := range 20 {
+		fixed = append(fixed, issuer.Token(logtotest.Token{User: fmt.Sprint(i), Scopes: []string{"read"}}))
+	}
+	noScope, expired := issuer.Token(logtotest.Token{}), issuer.Token(logtotest.Token{ExpiresIn: -time.Hour})
+	payload := b64([]byte(goodPayload(issuer))) + "." + b64(make([]byte, 96))
+	unknown := func(i int) string {
+		return b64(fmt.Appendf(nil, `{"alg":"ES384","typ":"at+jwt","kid":"%d"}`, i)) + "." + payload
+	}
+	run := func(n int) {
+		for i := range n {
+			token, want := fixed[i%len(fixed)], 200
+			switch {
+			case i%10000 == 7: // new ones push old ones out
+				token = issuer.Token(logtotest.Token{Scopes: []string{"read"}})
+			case i%10000 == 8:
+				token, want = logtotest.BadSignature(fixed[0]), 401
+			case i%10 == 1:
+				token, want = noScope, 403
+			case i%10 == 2:
+				token, want = expired, 401
+			case i%10 == 3:
+				token, want = unknown(i), 401
+			case i%10 == 4:
+				token, want = fmt.Sprintf("opaque%d", i), 401
+			case i%10 == 5:
+				token, want = "", 401
+			}
+			if w := serve(h, token); w.Code != want {
+				t.Fatalf("request %d: status %d, want %d", i, w.Code, want)
+			}
+		}
+	}
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	run(20_000)
+	before, goroutines := heap(), runtime.NumGoroutine()
+	run(requests)
+	if after := heap(); after > before+1<<20 {
+		t.Errorf("the heap grew from %d to %d bytes", before, after)
+	}
+	if n := runtime.NumGoroutine(); n > goroutines {
+		t.Errorf("%d goroutines, %d before", n, goroutines)
+	}
+}
+
+// A flood of refusals gets 10 lines a reason in 10 seconds, and the number of
+// those left out.
+func TestRefusalLog(t *testing.T) {
+	inBubble(t, func(s *service) {
+		h := logto.Require(s.v)(http.NotFoundHandler())
+		for range 3 {
+			for range 50 {
+				serve(h, "opaque")
+				serve(h, "")
+			}
+			serve(h, s.issuer.IDToken("alice"))
+			time.Sleep(10 * time.Second)
+		}
+		log := s.log.String()
+		for text, want := range map[string]int{"reason=opaque_token": 30, "not_logged_before=40": 2, "reason=wrong_type": 3, "reason=no_token": 0} {
+			if n := strings.Count(log, text); n != want {
+				t.Errorf("%q %d times, want %d", text, n, want)
+			}
+		}
+	})
+}
