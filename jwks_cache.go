@@ -42,9 +42,10 @@ const (
 // keyCache holds the last good key set. A fetch is started by the request that
 // needs it, shared by all that wait, and cancelled by none of them.
 type keyCache struct {
-	url    string
-	client *http.Client
-	logger func() *slog.Logger
+	url      string
+	client   *http.Client
+	logger   func() *slog.Logger
+	observer func(context.Context, Event) // nil for none
 
 	set atomic.Pointer[keySet] // the last good one; nil before the first
 
@@ -67,6 +68,8 @@ type keySet struct {
 	keys    map[string]*publicKey
 	etag    string
 	fetched instant
+
+	notModified bool // by the newest answer
 }
 
 func (s *keySet) age(now time.Time) time.Duration { return s.fetched.until(now) }
@@ -82,7 +85,7 @@ func (i instant) until(now time.Time) time.Duration {
 	return max(now.Sub(i.monotonic), now.Round(0).Sub(i.wall))
 }
 
-func newKeyCache(url string, client *http.Client, logger func() *slog.Logger) *keyCache {
+func newKeyCache(url string, client *http.Client, logger func() *slog.Logger, observer func(context.Context, Event)) *keyCache {
 	var c http.Client
 	if client != nil {
 		c = *client
@@ -99,7 +102,7 @@ func newKeyCache(url string, client *http.Client, logger func() *slog.Logger) *k
 		}
 	}
 	c.CheckRedirect = checkRedirect
-	return &keyCache{url: url, client: &c, logger: logger}
+	return &keyCache{url: url, client: &c, logger: logger, observer: observer}
 }
 
 func checkRedirect(req *http.Request, via []*http.Request) error {
@@ -251,12 +254,40 @@ func (c *keyCache) run(f *fetch) {
 	c.mu.Unlock()
 	close(f.done)
 
-	c.report(old, set, ignored, failures, err)
+	var before, after map[string]*publicKey
+	if old != nil {
+		before, after = old.keys, old.keys
+	}
+	if err == nil {
+		after = set.keys
+	}
+	added, removed := missing(after, before), missing(before, after)
+	c.report(old, added, removed, ignored, failures, err)
+	if c.observer != nil {
+		e := Event{Fetch: true, Reason: "fetched", Err: err, Duration: time.Since(f.started), Added: added, Removed: removed, Age: c.status().Age}
+		if err != nil {
+			e.Reason = "failed"
+		} else if set.notModified {
+			e.Reason = "not_modified"
+		}
+		c.observer(context.Background(), e)
+	}
+}
+
+func (c *keyCache) status() KeySetStatus {
+	c.mu.Lock()
+	status := KeySetStatus{Err: c.lastErr}
+	c.mu.Unlock()
+	if set := c.set.Load(); set != nil {
+		status.KeyIDs = slices.Sorted(maps.Keys(set.keys))
+		status.Age = set.age(time.Now())
+	}
+	return status
 }
 
 // report logs what a fetch has changed. In an outage, one line tells of its
 // beginning and one of its end; in between every hundredth failure gets one.
-func (c *keyCache) report(old, set *keySet, ignored []string, failures int, err error) {
+func (c *keyCache) report(old *keySet, added, removed, ignored []string, failures int, err error) {
 	log := c.logger()
 	if err != nil {
 		if failures%100 == 0 {
@@ -271,11 +302,6 @@ func (c *keyCache) report(old, set *keySet, ignored []string, failures int, err 
 	if failures > 0 {
 		log.Info("logto: key set fetched again", "url", c.url, "failures", failures)
 	}
-	var before map[string]*publicKey
-	if old != nil {
-		before = old.keys
-	}
-	added, removed := missing(set.keys, before), missing(before, set.keys)
 	if len(added)+len(removed) > 0 {
 		log.Info("logto: key set changed", "url", c.url, "added", added, "removed", removed)
 		for _, why := range ignored {
@@ -284,13 +310,13 @@ func (c *keyCache) report(old, set *keySet, ignored []string, failures int, err 
 	}
 }
 
-// missing lists, quoted, the first IDs of a that b has not, or has for another key.
+// missing lists the first IDs of a that b has not, or has for another key.
 func missing(a, b map[string]*publicKey) []string {
 	const most = 10
 	var ids []string
 	for _, id := range slices.Sorted(maps.Keys(a)) {
 		if a[id] != b[id] && len(ids) < most {
-			ids = append(ids, cut(id))
+			ids = append(ids, id)
 		}
 	}
 	return ids
@@ -309,7 +335,7 @@ func (c *keyCache) get(ctx context.Context, old *keySet) (*keySet, []string, err
 	}
 	res, err := c.client.Do(req)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("%w (if Logto has another name from here, as in a container, set Config.JWKSURL)", err)
 	}
 	defer res.Body.Close()
 
@@ -317,6 +343,7 @@ func (c *keyCache) get(ctx context.Context, old *keySet) (*keySet, []string, err
 	switch {
 	case res.StatusCode == http.StatusNotModified && req.Header.Get("If-None-Match") != "":
 		set = *old
+		set.notModified = true
 		return &set, nil, nil
 	case res.StatusCode != http.StatusOK:
 		return nil, nil, fmt.Errorf("the answer is %s", cut(res.Status))

@@ -100,6 +100,15 @@ type Config struct {
 	// ErrorHandler answers a refused request. Nil is WriteError.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
+	// ResourceMetadataURL, if set, is named in every challenge as
+	// resource_metadata (RFC 9728 section 5.1): see Verifier.ResourceMetadata.
+	ResourceMetadataURL string
+
+	// Observer, if set, is called after each check, by middleware or by Verify, and
+	// after each fetch of the key set, with the request's context or Background. It
+	// must be quick, and safe for concurrent use.
+	Observer func(ctx context.Context, e Event)
+
 	// InsecureAllowHTTP permits a key set over http from a host that is not
 	// loopback. Whoever can change that answer can sign tokens for this API.
 	InsecureAllowHTTP bool
@@ -118,8 +127,10 @@ type Verifier struct {
 	cfg    Config
 	keys   *keyCache
 	tokens *tokenCache
-	checks chan struct{} // bounds the signature checks that run at once
-	log    refusalLog
+	// challenge is how each WWW-Authenticate begins.
+	challenge string
+	checks    chan struct{} // bounds the signature checks that run at once
+	log       refusalLog
 }
 
 // New checks the configuration. It does no I/O: the first token that needs the
@@ -160,10 +171,10 @@ func New(cfg Config) (*Verifier, error) {
 			jwksURL = base + oidcPath + "/jwks"
 		}
 	}
-	for _, issuer := range cfg.Issuers {
+	for _, text := range append(slices.Clone(cfg.Issuers), cfg.ResourceMetadataURL) {
 		// It goes into a quoted string of the challenge.
-		if strings.ContainsFunc(issuer, func(r rune) bool { return r <= ' ' || r == '"' || r == '\\' || r >= 0x7f }) {
-			return nil, fmt.Errorf("logto: Config.Issuers has %q, which is no URL", issuer)
+		if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == '"' || r == '\\' || r >= 0x7f }) {
+			return nil, fmt.Errorf("logto: Config has %q, which is no URL", text)
 		}
 	}
 	if jwksURL == "" {
@@ -173,7 +184,14 @@ func New(cfg Config) (*Verifier, error) {
 		return nil, err
 	}
 	v := &Verifier{cfg: cfg, tokens: newTokenCache(cfg.CacheSize), checks: make(chan struct{}, runtime.GOMAXPROCS(0))}
-	v.keys = newKeyCache(jwksURL, cfg.HTTPClient, v.logger)
+	v.challenge = `Bearer realm="` + cfg.Issuers[0] + `"`
+	if cfg.ResourceMetadataURL != "" {
+		if _, err := parseURL("ResourceMetadataURL", cfg.ResourceMetadataURL, true); err != nil {
+			return nil, err
+		}
+		v.challenge += `, resource_metadata="` + cfg.ResourceMetadataURL + `"`
+	}
+	v.keys = newKeyCache(jwksURL, cfg.HTTPClient, v.logger, cfg.Observer)
 	return v, nil
 }
 
@@ -247,39 +265,50 @@ func (v *Verifier) Ready() error { return v.keys.ready() }
 // error is ErrNoToken for "", ErrExpired, ErrInvalidToken or ErrKeysUnavailable;
 // where ctx ended the wait it also wraps the context's error.
 func (v *Verifier) Verify(ctx context.Context, token string) (*Claims, error) {
+	if v.cfg.Observer == nil {
+		claims, _, err := v.verify(ctx, token)
+		return claims, err
+	}
+	start := time.Now()
+	claims, remembered, err := v.verify(ctx, token)
+	v.observe(ctx, start, remembered, false, err)
+	return claims, err
+}
+
+// verify also tells whether the token was remembered.
+func (v *Verifier) verify(ctx context.Context, token string) (_ *Claims, remembered bool, _ error) {
 	switch {
 	case token == "":
-		return nil, errNoToken
+		return nil, false, errNoToken
 	case len(token) > maxToken:
-		return nil, errTooLong
-	}
-	if strings.Count(token, ".") != 2 {
-		return nil, notCompact(token)
+		return nil, false, errTooLong
+	case strings.Count(token, ".") != 2:
+		return nil, false, notCompact(token)
 	}
 	claims, sum := v.tokens.get(token)
 	if claims != nil {
 		if err := v.checkTimes(claims, time.Now()); err != nil {
-			return nil, err
+			return nil, true, err
 		}
 		key, err := v.keys.key(ctx, claims.key.id)
 		if err != nil {
-			return nil, err
+			return nil, true, err
 		}
 		if key == claims.key {
-			return claims, nil
+			return claims, true, nil
 		}
 		// The ID now stands for another key.
 	}
-	claims, err := v.verify(ctx, token, sum)
+	claims, err := v.verifyAnew(ctx, token, sum)
 	if err == nil {
 		v.tokens.add(sum, claims)
 	}
-	return claims, err
+	return claims, false, err
 }
 
-// verify checks a token that is not remembered. Everything cheap comes before
+// verifyAnew checks a token that is not remembered. Everything cheap comes before
 // the signature, and what was read by then is used to refuse and for no more.
-func (v *Verifier) verify(ctx context.Context, token string, sum tokenSum) (*Claims, error) {
+func (v *Verifier) verifyAnew(ctx context.Context, token string, sum tokenSum) (*Claims, error) {
 	headerPart, rest, _ := strings.Cut(token, ".")
 	payloadPart, signaturePart, _ := strings.Cut(rest, ".")
 	// encoding/base64 passes over line ends, even if strict.
@@ -428,7 +457,7 @@ func (v *Verifier) checkTimes(c *Claims, now time.Time) error {
 	case now.Add(leeway).Before(c.notBefore):
 		return refuse(ErrInvalidToken, reasonNotYetValid, "the token is not valid before %s; here it is %s", stamp(c.notBefore), stamp(now))
 	case now.Add(leeway).Before(c.issuedAt):
-		return refuse(ErrInvalidToken, reasonNotYetValid, "the token was issued at %s, but here it is %s: one of the two clocks is wrong", stamp(c.issuedAt), stamp(now))
+		return refuse(ErrInvalidToken, reasonNotYetValid, "the token was issued at %s, but here it is %s: the two clocks differ by about %v", stamp(c.issuedAt), stamp(now), c.issuedAt.Sub(now).Round(time.Second))
 	}
 	return nil
 }
@@ -507,9 +536,9 @@ var (
 	errJSWord   = refuse(ErrInvalidToken, reasonOpaque, "the client sent the word undefined or null for a token: getAccessToken gave nothing; is the user signed in, is the resource in LogtoConfig.resources?")
 	errKeyID    = refuse(ErrInvalidToken, reasonMalformed, "the token's header has no usable kid")
 
-	errNoIssuer   = refuse(ErrInvalidToken, reasonMalformed, "claim iss is missing")
-	errNoSubject  = refuse(ErrInvalidToken, reasonMalformed, "claim sub is missing")
-	errNoClientID = refuse(ErrInvalidToken, reasonType, "claim client_id is missing: is this an ID token?")
+	errNoIssuer   = refuse(ErrInvalidToken, reasonMalformed, "claim iss is missing or empty")
+	errNoSubject  = refuse(ErrInvalidToken, reasonMalformed, "claim sub is missing or empty")
+	errNoClientID = refuse(ErrInvalidToken, reasonType, "claim client_id is missing or empty: is this an ID token?")
 	errNoAudience = refuse(ErrInvalidToken, reasonMalformed, "claim aud is missing")
 	errNoExpiry   = refuse(ErrInvalidToken, reasonMalformed, "claim exp is missing")
 	errNoIssuedAt = refuse(ErrInvalidToken, reasonMalformed, "claim iat is missing")

@@ -325,7 +325,7 @@ func TestToken(t *testing.T) {
 		{"no iat", p("iat", ""), "iat is missing"},
 		{"iat is a string", p("iat", fmt.Sprintf(`"iat":"%d"`, now)), "iat is"},
 		{"iat is true", p("iat", `"iat":true`), "iat is"},
-		{"iat in the future", num("iat", now+3600), "clocks is wrong"},
+		{"iat in the future", num("iat", now+3600), "clocks differ"},
 		{"iat is zero", num("iat", 0), ""},
 		{"nbf is a string", p("nbf", fmt.Sprintf(`"nbf":"%d"`, now)), "nbf is"},
 		{"nbf is null", p("nbf", `"nbf":null`), "nbf is"},

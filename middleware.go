@@ -27,57 +27,75 @@ type Requirement struct {
 // Require inside of Require, for a stricter route in a protected subtree,
 // verifies a token once. Require panics if v is nil or a requirement empty.
 func Require(v *Verifier, reqs ...Requirement) func(http.Handler) http.Handler {
-	return middleware(v, false, reqs)
+	return middleware(v, route{}, reqs)
 }
 
 // Optional returns middleware that lets a request without a token through as
 // anonymous: UserID is then "". A request with a bad token is refused as by
 // Require, so that no client takes itself for signed in when it isn't.
 func Optional(v *Verifier) func(http.Handler) http.Handler {
-	return middleware(v, true, nil)
+	return middleware(v, route{optional: true}, nil)
 }
 
-func middleware(v *Verifier, optional bool, reqs []Requirement) func(http.Handler) http.Handler {
+func middleware(v *Verifier, rt route, reqs []Requirement) func(http.Handler) http.Handler {
 	if v == nil {
 		panic("logto: the verifier is nil: was the error of logto.New looked at?")
 	}
-	rt := &route{verifier: v, optional: optional}
+	rt.verifier = v
+	var first, others []Requirement
 	var scopes []string
 	for _, req := range reqs {
-		if req.check == nil {
+		switch {
+		case req.check == nil:
 			panic("logto: empty Requirement: use Scopes, Organization, Check and so on to make one")
+		case req.namesOrganization:
+			first = append(first, req)
+		default:
+			others = append(others, req)
 		}
-		rt.namesOrganization = rt.namesOrganization || req.namesOrganization
 		scopes = append(scopes, req.scopes...)
-		if req.namesOrganization {
-			rt.reqs = append([]Requirement{req}, rt.reqs...)
-		} else {
-			rt.reqs = append(rt.reqs, req)
-		}
 	}
+	rt.namesOrganization = len(first) > 0
+	rt.reqs = append(first, others...)
 	rt.scope = strings.Join(scopes, " ")
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			s, err := rt.admit(r)
-			r = r.WithContext(context.WithValue(r.Context(), contextKey{}, s))
-			if err == nil {
-				next.ServeHTTP(w, r)
-				return
-			}
-			v.log.refused(r, v.logger(), err)
-			if handle := v.cfg.ErrorHandler; handle != nil {
-				handle(w, r, err)
-			} else {
-				WriteError(w, r, err)
-			}
-		})
+	return func(next http.Handler) http.Handler { return &handler{rt, next} }
+}
+
+// handler is a route with what it protects.
+type handler struct {
+	route
+	next http.Handler
+}
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	v := h.verifier
+	var start time.Time
+	if v.cfg.Observer != nil {
+		start = time.Now()
+	}
+	s, remembered, err := h.admit(r)
+	if v.cfg.Observer != nil {
+		v.observe(r.Context(), start, remembered, h.reportOnly, err)
+	}
+	r = r.WithContext(context.WithValue(r.Context(), contextKey{}, s))
+	if err != nil {
+		v.log.refused(r, v.logger(), err, h.reportOnly)
+	}
+	switch {
+	case err == nil || h.reportOnly:
+		h.next.ServeHTTP(w, r)
+	case v.cfg.ErrorHandler != nil:
+		v.cfg.ErrorHandler(w, r, err)
+	default:
+		WriteError(w, r, err)
 	}
 }
 
-// route is one use of Require or Optional.
+// route is one use of Require, Optional or InsecureReportOnly.
 type route struct {
 	verifier          *Verifier
 	optional          bool
+	reportOnly        bool
 	reqs              []Requirement // those that name the organization first
 	namesOrganization bool
 	scope             string // all that the route asks for
@@ -85,23 +103,23 @@ type route struct {
 
 // admit returns what the handler, or if there is an error WriteError, will find
 // in the context.
-func (rt *route) admit(r *http.Request) (*state, error) {
-	s := &state{verifier: rt.verifier}
+func (rt *route) admit(r *http.Request) (s *state, remembered bool, err error) {
+	s = &state{verifier: rt.verifier}
 	token, err := bearerToken(r.Header)
 	if rt.optional && errors.Is(err, ErrNoToken) {
-		return s, nil
+		return s, remembered, nil
 	}
 	if err != nil {
-		return s, err
+		return s, remembered, err
 	}
 	var claims *Claims
 	// An outer Require has verified this very token, by the same configuration.
 	outer := fromContext(r.Context())
 	if outer != nil && outer.claims != nil && outer.verifier == rt.verifier && outer.token == token {
-		claims = outer.claims
+		claims, remembered = outer.claims, true
 		s.organization = outer.organization
-	} else if claims, err = rt.verifier.Verify(r.Context(), token); err != nil {
-		return s, err
+	} else if claims, remembered, err = rt.verifier.verify(r.Context(), token); err != nil {
+		return s, remembered, err
 	}
 	s.organization = s.organization || rt.namesOrganization
 	for i := range rt.reqs {
@@ -109,18 +127,18 @@ func (rt *route) admit(r *http.Request) (*state, error) {
 		// A scope that was granted in one organization proves nothing in another,
 		// nor outside of all.
 		if req.scopes != nil && claims.bound && !s.organization {
-			return s, refuse(ErrForbidden, reasonOrganization, "the token is bound to organization %s, and the route asks for a scope without naming the organization: "+
+			return s, remembered, refuse(ErrForbidden, reasonOrganization, "the token is bound to organization %s, and the route asks for a scope without naming the organization: "+
 				"add logto.Organization(…), or logto.AnyOrganization() if it doesn't matter which", cut(claims.organization))
 		}
 		if err := req.check(r, claims); err != nil {
 			if req.scopes != nil {
 				err.scope = rt.scope
 			}
-			return s, err
+			return s, remembered, err
 		}
 	}
 	s.claims, s.token = claims, token
-	return s, nil
+	return s, remembered, nil
 }
 
 // bearerToken takes the token from the Authorization header (RFC 6750 section
@@ -309,7 +327,7 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	realm := `Bearer realm="api"`
 	if s := fromContext(r.Context()); s != nil && s.verifier != nil {
-		realm = `Bearer realm="` + s.verifier.cfg.Issuers[0] + `"`
+		realm = s.verifier.challenge
 	}
 	status, code, description := http.StatusInternalServerError, "server_error", "The request failed"
 	challenge := ""
@@ -388,7 +406,7 @@ func (l *refusalLog) allow(reason string) (missed int, ok bool) {
 	return missed, true
 }
 
-func (l *refusalLog) refused(r *http.Request, log *slog.Logger, err error) {
+func (l *refusalLog) refused(r *http.Request, log *slog.Logger, err error, reportOnly bool) {
 	var e *refusal
 	if !errors.As(err, &e) {
 		return
@@ -412,5 +430,9 @@ func (l *refusalLog) refused(r *http.Request, log *slog.Logger, err error) {
 	if missed > 0 {
 		attrs = append(attrs, slog.Int("not_logged_before", missed))
 	}
-	log.LogAttrs(r.Context(), level, "logto: request refused", attrs...)
+	message := "logto: request refused"
+	if reportOnly {
+		message = "logto: request would be refused, but InsecureReportOnly protects nothing"
+	}
+	log.LogAttrs(r.Context(), level, message, attrs...)
 }

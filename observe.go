@@ -1,0 +1,76 @@
+package logto
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+)
+
+// Event is what Config.Observer gets. There are two kinds: a request (or a call
+// of Verify) was answered, or a fetch of the key set ended.
+type Event struct {
+	// Reason is why the token was refused: one of the codes listed in
+	// docs/troubleshooting.md, a small closed set, whatever is sent. It is "" for
+	// a token that was accepted, and for a request that Optional let through
+	// without one. For a fetch it is "fetched", "not_modified" or "failed".
+	Reason string
+
+	// Fetch tells the two kinds apart.
+	Fetch bool
+
+	// Err is the refusal or what made the fetch fail; nil if all went well. Its
+	// text may hold what a client sent: fit for a log, not for a metric's label.
+	Err error
+
+	// Duration is the time that the check or the fetch took.
+	Duration time.Duration
+
+	// Remembered tells that the token had been verified before.
+	Remembered bool
+
+	// ReportOnly tells that the request went through all the same.
+	ReportOnly bool
+
+	// Added and Removed are the key IDs by which a fetch changed the key set.
+	Added, Removed []string
+
+	// Age is the key set's age after the fetch; 0 if there is none.
+	Age time.Duration
+}
+
+// Reason is the code, as in Event.Reason, of an error that an ErrorHandler or a
+// caller of Verify got; "" if there is none.
+func Reason(err error) string {
+	var e *refusal
+	if errors.As(err, &e) {
+		return e.reason
+	}
+	return ""
+}
+
+// KeySetStatus is the state of a Verifier's key set.
+type KeySetStatus struct {
+	KeyIDs []string      // of the usable keys, sorted; empty if there is no key set
+	Age    time.Duration // since it was last fetched or found not modified
+	Err    error         // of the newest fetch; nil if it was good or there was none
+}
+
+// KeySet tells what is known of the key set, for a status page. It starts no
+// fetch. Ready says whether it is good enough.
+func (v *Verifier) KeySet() KeySetStatus { return v.keys.status() }
+
+// observe calls the observer for a check that began at start.
+func (v *Verifier) observe(ctx context.Context, start time.Time, remembered, reportOnly bool, err error) {
+	v.cfg.Observer(ctx, Event{
+		Reason: Reason(err), Err: err, Duration: time.Since(start), Remembered: remembered, ReportOnly: reportOnly,
+	})
+}
+
+// InsecureReportOnly returns middleware that protects nothing: every request goes
+// through. What Require would have refused is logged and observed as refused, so
+// that it can be seen what Require would do to a running service. The handler
+// finds claims if the token is good and meets the requirements, else none.
+func InsecureReportOnly(v *Verifier, reqs ...Requirement) func(http.Handler) http.Handler {
+	return middleware(v, route{reportOnly: true}, reqs)
+}

@@ -1,0 +1,296 @@
+package logto_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed-70fe37f4/logto"
+	"github.com/seed-70fe37f4/logto/logtotest"
+)
+
+// events collects what an observer gets.
+type events struct {
+	mu  sync.Mutex
+	all []logto.Event
+}
+
+func (e *events) observe(_ context.Context, event logto.Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.all = append(e.all, event)
+}
+
+func (e *events) take() []logto.Event {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	all := e.all
+	e.all = nil
+	return all
+}
+
+func TestObserver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := logtotest.NewIssuer(t)
+		seen := &events{}
+		cfg := issuer.Config()
+		cfg.Logger = capture
+		cfg.Observer = seen.observe
+		v := newVerifier(t, cfg)
+		h := logto.Require(v)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		scoped := logto.Require(v, logto.Scopes("read"))(h)
+		token := issuer.Token(logtotest.Token{})
+		first := issuer.KeyID()
+
+		check := func(name string, want ...logto.Event) {
+			t.Helper()
+			synctest.Wait()
+			got := seen.take()
+			if len(got) != len(want) {
+				t.Fatalf("%s: %d events, want %d: %+v", name, len(got), len(want), got)
+			}
+			for i := range got {
+				if (got[i].Err == nil) != (got[i].Reason == "" || got[i].Reason == "fetched" || got[i].Reason == "not_modified") {
+					t.Errorf("%s: reason %q, error %v", name, got[i].Reason, got[i].Err)
+				}
+				got[i].Err = nil
+				if g, w := fmt.Sprintf("%+v", got[i]), fmt.Sprintf("%+v", want[i]); g != w {
+					t.Errorf("%s:\n%s, want\n%s", name, g, w)
+				}
+			}
+		}
+		issuer.Fail(slowly(2*time.Second, issuer))
+		serve(h, token)
+		check("first", logto.Event{Fetch: true, Reason: "fetched", Duration: 2 * time.Second, Added: []string{first}, Age: 2 * time.Second},
+			logto.Event{Duration: 2 * time.Second})
+		serve(h, token)
+		check("again", logto.Event{Remembered: true})
+		serve(scoped, token)
+		check("one event of one request", logto.Event{Reason: "missing_scope", Remembered: true})
+		serve(h, "opaque")
+		check("opaque", logto.Event{Reason: "opaque_token"})
+		serve(h, "")
+		check("none", logto.Event{Reason: "no_token"})
+		serve(logto.Optional(v)(h), "")
+		check("anonymous", logto.Event{}, logto.Event{Reason: "no_token"})
+		_, _ = v.Verify(ctx, token)
+		check("Verify", logto.Event{Remembered: true})
+
+		issuer.Fail(nil)
+		issuer.Rotate("ES384")
+		time.Sleep(logto.FetchPause)
+		_ = v.Refresh(ctx)
+		check("rotated", logto.Event{Fetch: true, Reason: "fetched", Added: []string{issuer.KeyID()}})
+		time.Sleep(logto.FetchPause)
+		_ = v.Refresh(ctx)
+		check("not modified", logto.Event{Fetch: true, Reason: "not_modified"})
+		issuer.RemovePrevious()
+		time.Sleep(logto.FetchPause)
+		_ = v.Refresh(ctx)
+		check("removed", logto.Event{Fetch: true, Reason: "fetched", Removed: []string{first}})
+		issuer.Fail(logtotest.Status(500))
+		time.Sleep(logto.FetchPause)
+		_ = v.Refresh(ctx)
+		check("failed", logto.Event{Fetch: true, Reason: "failed", Age: logto.FetchPause})
+
+		if s := v.KeySet(); s.Age != logto.FetchPause || s.Err == nil || fmt.Sprint(s.KeyIDs) != fmt.Sprint([]string{issuer.KeyID()}) {
+			t.Errorf("status %+v", s)
+		}
+		if s := newVerifier(t, cfg).KeySet(); s.Age != 0 || s.Err != nil || s.KeyIDs != nil {
+			t.Errorf("status before the first fetch %+v", s)
+		}
+	})
+}
+
+func slowly(d time.Duration, issuer *logtotest.Issuer) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(d)
+		_, _ = io.WriteString(w, issuer.KeySet())
+	})
+}
+
+// InsecureReportOnly lets everything through, and tells what it would have done.
+func TestReportOnly(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	log, seen := &logBuffer{}, &events{}
+	cfg := issuer.Config()
+	cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
+	cfg.Observer = seen.observe
+	v := newVerifier(t, cfg)
+	h := logto.InsecureReportOnly(v, logto.Scopes("read"))(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "user "+logto.UserID(r.Context()))
+	}))
+	for _, test := range []struct {
+		name, token, body, reason string
+	}{
+		{"none", "", "user ", "no_token"},
+		{"opaque", "opaque", "user ", "opaque_token"},
+		{"no scope", issuer.Token(logtotest.Token{User: "alice"}), "user ", "missing_scope"},
+		{"good", issuer.Token(logtotest.Token{User: "alice", Scopes: []string{"read"}}), "user alice", ""},
+	} {
+		seen.take()
+		w := serve(h, test.token)
+		if w.Code != 200 || w.Body.String() != test.body || w.Header().Get("WWW-Authenticate") != "" {
+			t.Errorf("%s: status %d, body %s", test.name, w.Code, w.Body)
+		}
+		e := seen.take()
+		if last := e[len(e)-1]; last.Reason != test.reason || !last.ReportOnly {
+			t.Errorf("%s: event %+v", test.name, last)
+		}
+	}
+	if n := strings.Count(log.String(), "would be refused, but InsecureReportOnly protects nothing"); n != 2 { // no_token is at debug level
+		t.Errorf("%d lines in\n%s", n, log)
+	}
+}
+
+func TestReason(t *testing.T) {
+	for err, want := range map[error]string{nil: "", io.EOF: "", logto.ErrForbidden: ""} {
+		if got := logto.Reason(err); got != want {
+			t.Errorf("%v: %q", err, got)
+		}
+	}
+	_, err := newVerifier(t, logtotest.NewIssuer(t).Config()).Verify(ctx, "x")
+	if got := logto.Reason(fmt.Errorf("wrapped: %w", err)); got != "opaque_token" {
+		t.Errorf("%v: %q", err, got)
+	}
+}
+
+// Every reason has an entry in the documentation.
+func TestTroubleshooting(t *testing.T) {
+	doc, err := os.ReadFile("docs/troubleshooting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("logto.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reasons := regexp.MustCompile(`(?m)^\treason\w+ += "(\w+)"$`).FindAllStringSubmatch(string(source), -1)
+	if len(reasons) < 15 {
+		t.Errorf("%d reasons", len(reasons))
+	}
+	for _, m := range reasons {
+		if !strings.Contains(string(doc), "\n### `"+m[1]+"`\n") {
+			t.Errorf("docs/troubleshooting.md lacks %s", m[1])
+		}
+	}
+	if got := len(regexp.MustCompile("(?m)^### `").FindAll(doc, -1)); got != len(reasons) {
+		t.Errorf("%d entries for %d reasons", got, len(reasons))
+	}
+}
+
+// The wrong setups that Logto's users stumble over: one log line names the cause.
+func TestLikelyMistakes(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	for _, test := range []struct {
+		name   string
+		change func(*logto.Config)
+		token  string
+		reqs   []logto.Requirement
+		want   string
+	}{
+		{"client asked for no resource", nil, issuer.OpaqueToken(), nil, "must ask for this API's resource"},
+		{"page sends undefined", nil, "undefined", nil, "getAccessToken gave nothing"},
+		{"ID token", nil, issuer.IDToken("u"), nil, "looks like an ID token"},
+		{"logout token", nil, issuer.LogoutToken("u"), nil, "is a logout token"},
+		{"issuer without /oidc", func(c *logto.Config) { c.Issuers = []string{issuer.Endpoint()} }, issuer.Token(logtotest.Token{}), nil, "lacks /oidc"},
+		{"issuer with a slash", func(c *logto.Config) { c.Issuers = []string{issuer.Endpoint() + "/oidc/"} }, issuer.Token(logtotest.Token{}), nil, "differ by a slash"},
+		{"http behind a TLS proxy", nil, issuer.Token(logtotest.Token{Claims: map[string]any{"iss": strings.Replace(issuer.Endpoint(), "https", "http", 1) + "/oidc"}}), nil, "TRUST_PROXY_HEADER"},
+		{"custom domain", nil, issuer.Token(logtotest.Token{Claims: map[string]any{"iss": "https://auth.example.test/oidc"}}), nil, "list both in Config.Issuers"},
+		{"audience by a slash", nil, issuer.Token(logtotest.Token{Audience: logtotest.Audience + "/"}), nil, "differ by a slash"},
+		{"other audience", nil, issuer.Token(logtotest.Token{Audience: "https://x.test"}), nil, "byte by byte"},
+		{"Management API", nil, issuer.Token(logtotest.Token{Audience: "https://t.logto.app/api"}), nil, "Management API"},
+		{"organization token on an API route", nil, issuer.Token(logtotest.Token{Organization: "o", OrganizationOnly: true}), nil, "set Config.OrganizationTokens"},
+		{"API token on an organization route", nil, issuer.Token(logtotest.Token{}), []logto.Requirement{logto.AnyOrganization()}, "getAccessToken(resource, organizationId)"},
+		{"organization not named", nil, issuer.Token(logtotest.Token{Organization: "o", Scopes: []string{"read"}}), []logto.Requirement{logto.Scopes("read")}, "add logto.Organization"},
+		{"no role", nil, issuer.Token(logtotest.Token{}), []logto.Requirement{logto.Scopes("read")}, "has the user a role with it"},
+		{"clocks", nil, issuer.Token(logtotest.Token{Claims: map[string]any{"iat": time.Now().Add(time.Hour).Unix()}}), nil, "clocks differ by about 1h0m0s"},
+		{"key rotated out", nil, issuer.Token(logtotest.Token{Header: map[string]any{"kid": "old"}}), nil, "rotated out"},
+		{"address is a page", func(c *logto.Config) { c.JWKSURL = issuer.Endpoint() + "/jwks" }, issuer.Token(logtotest.Token{}), nil, "is /oidc missing in the address?"},
+		{"token without Bearer", nil, "", nil, "another scheme than Bearer, or a token without one"},
+		{"container can't reach its issuer", func(c *logto.Config) {
+			c.HTTPClient = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") })}
+		}, issuer.Token(logtotest.Token{}), nil, "set Config.JWKSURL"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			log := &logBuffer{}
+			cfg := issuer.Config()
+			cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
+			if test.change != nil {
+				test.change(&cfg)
+			}
+			h := logto.Require(newVerifier(t, cfg), test.reqs...)(http.NotFoundHandler())
+			r := httptest.NewRequest("GET", "/", nil)
+			r.Header.Set("Authorization", "Bearer "+test.token)
+			if test.token == "" {
+				r.Header.Set("Authorization", issuer.Token(logtotest.Token{}))
+			}
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code < 401 || !strings.Contains(log.String(), test.want) {
+				t.Errorf("status %d, log without %q:\n%s", w.Code, test.want, log)
+			}
+			_, _ = fmt.Fprintln(&captured, log)
+		})
+	}
+}
+
+func TestResourceMetadata(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	cfg := issuer.Config()
+	cfg.Logger = capture
+	cfg.ResourceMetadataURL = "https://api.example.test/.well-known/oauth-protected-resource"
+	v := newVerifier(t, cfg)
+	h := v.ResourceMetadata("read", "write")
+	for _, test := range []struct {
+		method, body string
+		status       int
+	}{
+		{"POST", "", 405},
+		{"OPTIONS", "", 204},
+		{"GET", `{"resource":"https://api.example.test","authorization_servers":["https://logto.example.test/oidc"],"scopes_supported":["read","write"],"bearer_methods_supported":["header"]}`, 200},
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(test.method, "/", nil))
+		if w.Code != test.status || w.Body.String() != test.body || w.Header().Get("Access-Control-Allow-Origin") != "*" {
+			t.Errorf("%s: status %d, header %v, body %s", test.method, w.Code, w.Header(), w.Body)
+		}
+	}
+	w := httptest.NewRecorder()
+	v.ResourceMetadata().ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	if strings.Contains(w.Body.String(), "scopes") {
+		t.Errorf("body %s", w.Body)
+	}
+	const pointer = `, resource_metadata="https://api.example.test/.well-known/oauth-protected-resource"`
+	protected := logto.Require(v, logto.Scopes("read"))(http.NotFoundHandler())
+	for token, challenge := range map[string]string{
+		"": pointer, "opaque": pointer + invalidToken, "two words": pointer + badRequest, issuer.Token(logtotest.Token{}): pointer + scope("read"),
+	} {
+		if got := serve(protected, token).Header().Get("WWW-Authenticate"); got != `Bearer realm="https://logto.example.test/oidc"`+challenge {
+			t.Errorf("challenge %s", got)
+		}
+	}
+	for _, url := range []string{"api.example.test", "https://api.example.test/\""} {
+		cfg.ResourceMetadataURL = url
+		if _, err := logto.New(cfg); err == nil {
+			t.Errorf("ResourceMetadataURL %q: no error", url)
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic without Audiences")
+		}
+	}()
+	newVerifier(t, logto.Config{Endpoint: issuer.Endpoint(), OrganizationTokens: true}).ResourceMetadata()
+}
