@@ -44,7 +44,6 @@ func (m memory) RoundTrip(req *http.Request) (*http.Response, error) {
 	go func() {
 		select {
 		case <-ctx.Done():
-			_ = pr.CloseWithError(ctx.Err())
 			_ = pw.CloseWithError(ctx.Err())
 		case <-stop:
 		}
