@@ -106,13 +106,13 @@ func newKeyCache(url string, client *http.Client, logger func() *slog.Logger, ob
 }
 
 func checkRedirect(req *http.Request, via []*http.Request) error {
-	first := via[0].URL
+	last := via[len(via)-1].URL
 	switch {
 	case len(via) > 3:
 		return errors.New("more than 3 redirects")
-	case req.URL.Host != first.Host:
+	case req.URL.Host != last.Host:
 		return fmt.Errorf("redirect to another host, %s", cut(req.URL.Host))
-	case req.URL.Scheme != first.Scheme && req.URL.Scheme != "https":
+	case last.Scheme == "https" && req.URL.Scheme != "https":
 		return errors.New("redirect from https to http")
 	}
 	return nil

@@ -843,6 +843,47 @@ func TestOverTheNetwork(t *testing.T) {
 	})
 }
 
+// Redirects that would lead to a good key set, were they followed.
+func TestRedirects(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	keySet := issuer.KeySet()
+	for _, test := range []struct {
+		name, from string
+		path       []string // of addresses, the last one good
+		want       error
+		requests   int
+	}{
+		{"to a path", "https://a.test/1", []string{"https://a.test/2"}, nil, 2},
+		{"three times", "https://a.test/1", []string{"https://a.test/2", "https://a.test/3", "https://a.test/4"}, nil, 4},
+		{"four times", "https://a.test/1", []string{"https://a.test/2", "https://a.test/3", "https://a.test/4", "https://a.test/5"}, logto.ErrKeysUnavailable, 4},
+		{"from https to http", "https://a.test/1", []string{"http://a.test/2"}, logto.ErrKeysUnavailable, 1},
+		{"from http to https", "http://localhost/1", []string{"https://localhost/2"}, nil, 2},
+		{"from http to https and back", "http://localhost/1", []string{"https://localhost/2", "http://localhost/3"}, logto.ErrKeysUnavailable, 2},
+		{"to another host", "https://a.test/1", []string{"https://b.test/1"}, logto.ErrKeysUnavailable, 1},
+		{"to a part of the host", "https://a.test/1", []string{"https://x.a.test/1"}, logto.ErrKeysUnavailable, 1},
+		{"to another port", "https://a.test/1", []string{"https://a.test:8443/1"}, logto.ErrKeysUnavailable, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			requests := 0
+			cfg := withKeySet(issuer, keySet)
+			cfg.JWKSURL = test.from
+			cfg.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				requests++
+				if requests > len(test.path) {
+					return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(keySet)), Request: r}, nil
+				}
+				return &http.Response{StatusCode: 302, Header: http.Header{"Location": {test.path[requests-1]}}, Body: http.NoBody, Request: r}, nil
+			})}
+			if _, err := newVerifier(t, cfg).Verify(ctx, issuer.Token(logtotest.Token{})); !errors.Is(err, test.want) {
+				t.Errorf("error %v, want %v", err, test.want)
+			}
+			if requests != test.requests {
+				t.Errorf("%d requests, want %d", requests, test.requests)
+			}
+		})
+	}
+}
+
 func checkUnavailable(t *testing.T, cfg logto.Config, issuer *logtotest.Issuer) {
 	t.Helper()
 	cfg.Audiences = []string{logtotest.Audience}

@@ -26,6 +26,9 @@ func (m memory) RoundTrip(req *http.Request) (*http.Response, error) {
 			} else if r != nil {
 				err = io.ErrUnexpectedEOF
 			}
+			if req.Context().Err() != nil {
+				err = req.Context().Err()
+			}
 			w.WriteHeader(http.StatusOK)
 			_ = w.body.Flush()
 			_ = pw.CloseWithError(err)
