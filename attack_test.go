@@ -144,12 +144,16 @@ func TestPromise7OneSpelling(t *testing.T) {
 				}
 			}
 			const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+			every := 16 // of the alphabet, at each position
+			if raceEnabled {
+				every = 64
+			}
 			const foreign = "=+/.~ \t\r\n\x00%,\"é"
 			for i := range len(good) + 1 {
 				// The last characters of a part have bits left over: all 64.
 				tail := i >= len(good)-2 || good[i] == '.' || good[i+1] == '.'
 				for j, c := range alphabet + foreign {
-					if !tail && j%16 != i%16 {
+					if !tail && j%every != i%every {
 						continue
 					}
 					refuse(good[:i] + string(c) + good[i:])
