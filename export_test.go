@@ -14,6 +14,7 @@ const (
 	StaleAge, WaitAge, DeadAge, MaxWait = staleAge, waitAge, deadAge, maxWait
 	FetchPause, RetryPause, FetchTime   = fetchPause, retryPause, fetchTime
 	MaxToken, MaxKeyID, MaxBody         = maxToken, maxKeyID, maxBody
+	MaxHeader                           = maxHeader
 	MaxDepth                            = maxDepth
 )
 

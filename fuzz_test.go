@@ -62,6 +62,9 @@ func (ref reference) accepts(lines []string, now time.Time) bool {
 	if len(token) > 16384 || len(parts) != 3 {
 		return false
 	}
+	if len(parts[0]) > logto.MaxHeader {
+		return false
+	}
 	var decoded [3][]byte
 	for i, part := range parts {
 		b, err := base64.RawURLEncoding.DecodeString(part)

@@ -212,6 +212,8 @@ func TestToken(t *testing.T) {
 		{"duplicate deep within", h("x", `"x":[{"a":1,"a":2}]`), "header is not"},
 		{"escaped name", h("kid", fmt.Sprintf(`"\u006bid":%q`, issuer.KeyID())), ""},
 		{"white space", issuer.Sign(" \t\r\n"+strings.ReplaceAll(header, ",", " \n,\t")+" ", payload), ""},
+		{"longest header", h("x", `"x":"`+strings.Repeat("x", logto.MaxHeader*3/4-len(header)-7)+`"`), ""},
+		{"header too long", h("x", `"x":"`+strings.Repeat("x", logto.MaxHeader*3/4-len(header)-6)+`"`), "header is not"},
 		{"unknown member", h("x", `"x":{"a":[1,{"b":null}]}`), ""},
 		{"x5t", h("x", `"x5t":"x"`), ""},
 		{"crit", h("x", `"crit":["exp"]`), "crit is not allowed"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -77,17 +78,18 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if v.cfg.Observer != nil {
 		v.observe(r.Context(), start, remembered, h.reportOnly, err)
 	}
-	r = r.WithContext(context.WithValue(r.Context(), contextKey{}, s))
 	if err != nil {
 		v.log.refused(r, v.logger(), err, h.reportOnly)
+		if v.cfg.ErrorHandler == nil && !h.reportOnly {
+			writeError(w, v.challenge, err)
+			return
+		}
 	}
-	switch {
-	case err == nil || h.reportOnly:
+	r = r.WithContext(context.WithValue(r.Context(), contextKey{}, s))
+	if err == nil || h.reportOnly {
 		h.next.ServeHTTP(w, r)
-	case v.cfg.ErrorHandler != nil:
+	} else {
 		v.cfg.ErrorHandler(w, r, err)
-	default:
-		WriteError(w, r, err)
 	}
 }
 
@@ -152,14 +154,18 @@ func bearerToken(h http.Header) (string, error) {
 	if len(lines) > 1 {
 		return "", errTwoHeaders
 	}
-	scheme, rest, found := strings.Cut(lines[0], " ")
+	line := lines[0]
+	scheme, rest, found := strings.Cut(line, " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		if meantAsBearer(lines[0]) {
+		if meantAsBearer(line[:min(len(line), maxToken)]) {
 			return "", errCredentials
 		}
 		return "", errScheme
 	}
 	token := strings.TrimLeft(rest, " ")
+	if len(token) > maxToken {
+		return "", errTooLong // whatever it is: it is not looked through
+	}
 	if !found || !isToken68(token) {
 		return "", errCredentials
 	}
@@ -182,15 +188,21 @@ func meantAsBearer(value string) bool {
 func isToken68(s string) bool {
 	s = strings.TrimRight(s, "=")
 	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case c == '-', c == '.', c == '_', c == '~', c == '+', c == '/':
-		default:
+		if !token68[s[i]] {
 			return false
 		}
 	}
 	return s != ""
 }
+
+// token68 are its characters. The table is worth it: they are looked at in every
+// request.
+var token68 = func() (table [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/") {
+		table[c] = true
+	}
+	return
+}()
 
 var (
 	errTwoHeaders  = &refusal{kind: ErrInvalidToken, reason: reasonBadRequest, status: http.StatusBadRequest, text: "more than one Authorization header"}
@@ -320,14 +332,18 @@ func Check(allow func(*http.Request, *Claims) error) Requirement {
 // ErrorHandler, and what one can end with. An error that is none of this
 // package's is answered with 500.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	realm := `Bearer realm="api"`
+	if s := fromContext(r.Context()); s != nil && s.verifier != nil {
+		realm = s.verifier.challenge
+	}
+	writeError(w, realm, err)
+}
+
+func writeError(w http.ResponseWriter, realm string, err error) {
 	// What a Check returned is the cause of a refusal; it doesn't decide the status.
 	var e *refusal
 	if !errors.As(err, &e) {
 		e = &refusal{kind: err}
-	}
-	realm := `Bearer realm="api"`
-	if s := fromContext(r.Context()); s != nil && s.verifier != nil {
-		realm = s.verifier.challenge
 	}
 	status, code, description := http.StatusInternalServerError, "server_error", "The request failed"
 	challenge := ""
@@ -362,7 +378,7 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	h.Del("Content-Length")
 	w.WriteHeader(status)
 	// The client may have gone; there is nobody to tell.
-	_, _ = fmt.Fprintf(w, "{\"error\":%q,\"error_description\":%q}\n", code, description)
+	_, _ = io.WriteString(w, `{"error":"`+code+`","error_description":"`+description+"\"}\n")
 }
 
 // refusalLog limits the lines a reason gets: a flood must not fill the disk.

@@ -110,6 +110,9 @@ func TestContract(t *testing.T) {
 		// Bad tokens: 401, and the client learns nothing but "expired".
 		{"opaque", "/any", []string{"Bearer " + issuer.OpaqueToken()}, 401, invalidToken, ""},
 		{"undefined", "/any", []string{"Bearer undefined"}, 401, invalidToken, ""},
+		{"over-long", "/any", []string{"Bearer " + strings.Repeat("x", 1<<20)}, 401, invalidToken, ""},
+		{"over-long, malformed", "/any", []string{"Bearer " + strings.Repeat("x ", 1<<20)}, 401, invalidToken, ""},
+		{"over-long, another scheme", "/any", []string{"Basic " + strings.Repeat("x,", 1<<20)}, 401, onlyRealm, ""},
 		{"ID token", "/any", []string{"Bearer " + issuer.IDToken("alice")}, 401, invalidToken, ""},
 		{"logout token", "/any", []string{"Bearer " + issuer.LogoutToken("alice")}, 401, invalidToken, ""},
 		{"bad signature", "/any", []string{"Bearer " + logtotest.BadSignature(good)}, 401, invalidToken, ""},

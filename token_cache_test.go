@@ -144,6 +144,7 @@ func TestAllocations(t *testing.T) {
 	v := newVerifier(t, cfg)
 	token := issuer.Token(logtotest.Token{Scopes: []string{"read"}})
 	noise := strings.Repeat("x", 50)
+	garbage := strings.Repeat("x", 10000) + ".x.x"
 	long := strings.Repeat("x", 20000)
 	r := httptest.NewRequest("GET", "/", nil)
 	r.Header.Set("Authorization", "Bearer "+token)
@@ -156,6 +157,7 @@ func TestAllocations(t *testing.T) {
 		{"Verify, remembered", 0, func() { _, _ = v.Verify(ctx, token) }},
 		{"Require, remembered", 3, func() { h.ServeHTTP(nil, r) }},
 		{"Verify, opaque", 0, func() { _, _ = v.Verify(ctx, noise) }},
+		{"Verify, garbage", 0, func() { _, _ = v.Verify(ctx, garbage) }},
 		{"Verify, over-long", 0, func() { _, _ = v.Verify(ctx, long) }},
 	} {
 		test.f()
