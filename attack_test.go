@@ -68,7 +68,8 @@ func TestPromise6NoSecrets(t *testing.T) {
 		"Bearer " + issuer.IDToken("u"), "Bearer " + logtotest.BadSignature(good), "Bearer " + good + "." + good, "Bearer " + parts[0] + "." + parts[1],
 		"Bearer " + parts[1] + "." + parts[0] + "." + parts[2],
 	} {
-		r := httptest.NewRequest("GET", "/?access_token="+good, nil)
+		r := httptest.NewRequest("GET", "/socket/"+opaque+"/"+good+"?access_token="+good, nil)
+		r.Method = strings.Repeat("M", 1<<20)
 		r.Header.Set("Authorization", value)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
@@ -78,6 +79,9 @@ func TestPromise6NoSecrets(t *testing.T) {
 		}
 	}
 	log := captured.String()[before:]
+	if len(log) > 20000 {
+		t.Errorf("the log has %d bytes", len(log))
+	}
 	if strings.Count(log, "reason=") < 10 {
 		t.Errorf("not all was logged:\n%s", log)
 	}
@@ -199,7 +203,9 @@ func TestPromise5NoPanic(t *testing.T) {
 	}
 }
 
-// ECDSA has r and s between 1 and the order of the curve, and no second form.
+// ECDSA has r and s between 1 and the order n of the curve, in one encoding. That
+// n - s does for s whoever made the signature, and that Logto's are not limited to
+// the smaller one, can't be helped: see docs/threats.md.
 func TestECDSASignatures(t *testing.T) {
 	issuer := logtotest.NewIssuer(t)
 	v := newVerifier(t, issuer.Config())
@@ -240,6 +246,9 @@ func TestQueueForSignatureChecks(t *testing.T) {
 		start, w := time.Now(), httptest.NewRecorder()
 		h.ServeHTTP(w, r.WithContext(ctx))
 		checkAnswer(t, w, 503, noChallenge, "")
+		if _, err := s.v.Verify(ctx, s.issuer.Token(logtotest.Token{User: "newer"})); !errors.Is(err, logto.ErrKeysUnavailable) || !errors.Is(err, context.DeadlineExceeded) || logto.Reason(err) != "overload" {
+			t.Errorf("error %v", err)
+		}
 		if d := time.Since(start); d != time.Second {
 			t.Errorf("waited %v", d)
 		}

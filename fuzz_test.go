@@ -120,6 +120,9 @@ func (ref reference) accepts(lines []string, now time.Time) bool {
 			return false
 		}
 	case []any:
+		if len(aud) > 64 {
+			return false
+		}
 		for _, one := range aud {
 			s, ok := one.(string)
 			if !ok || halfSurrogate(decoded[1], s) {

@@ -127,7 +127,7 @@ func (s *scanner) value(depth int) (string, error) {
 	start := s.pos
 	var err error
 	switch c := s.data[s.pos]; {
-	case (c == '{' || c == '[') && depth > maxDepth:
+	case (c == '{' || c == '[') && depth > maxDepth && !s.shallow:
 		err = errJSON
 	case c == '{':
 		err = s.object(depth, nil)

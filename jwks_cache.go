@@ -52,6 +52,7 @@ type keyCache struct {
 	mu       sync.Mutex // held for moments only, never over I/O
 	running  *fetch     // nil if there is none
 	started  instant    // when the newest fetch began; zero before the first
+	unknown  instant    // when the newest fetch for an unknown key ID began
 	failures int        // since the last good answer
 	lastErr  error      // of the newest fetch
 }
@@ -131,7 +132,7 @@ func (c *keyCache) key(ctx context.Context, id string) (*publicKey, error) {
 	case age < staleAge:
 		return key, nil
 	}
-	f, _ := c.refresh(now)
+	f, _ := c.refresh(now, false)
 	if age < waitAge || f == nil {
 		return key, nil
 	}
@@ -153,8 +154,9 @@ func (c *keyCache) key(ctx context.Context, id string) (*publicKey, error) {
 
 // fetchKey is for a key that isn't there: it waits for a fetch.
 func (c *keyCache) fetchKey(ctx context.Context, id string, now time.Time) (*publicKey, error) {
-	err := c.refreshAndWait(ctx, now)
-	if set := c.set.Load(); set != nil && set.age(time.Now()) < deadAge {
+	set := c.set.Load()
+	err := c.refreshAndWait(ctx, now, set != nil && set.age(now) < deadAge)
+	if set = c.set.Load(); set != nil && set.age(time.Now()) < deadAge {
 		if key := set.keys[id]; key != nil {
 			return key, nil
 		}
@@ -168,11 +170,12 @@ func (c *keyCache) fetchKey(ctx context.Context, id string, now time.Time) (*pub
 	return nil, c.unavailable(err)
 }
 
-// refreshAndWait waits for a fetch that isn't older than the question. It
-// returns at once, with the newest fetch's error, while fetches pause.
-func (c *keyCache) refreshAndWait(ctx context.Context, asked time.Time) error {
+// refreshAndWait waits for a fetch. It returns at once, with the newest fetch's
+// error, while fetches pause. forUnknown tells that there is a good key set, but
+// a key is not in it.
+func (c *keyCache) refreshAndWait(ctx context.Context, asked time.Time, forUnknown bool) error {
 	for {
-		f, err := c.refresh(time.Now())
+		f, err := c.refresh(time.Now(), forUnknown)
 		if f == nil {
 			return err
 		}
@@ -181,14 +184,18 @@ func (c *keyCache) refreshAndWait(ctx context.Context, asked time.Time) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		// What failed may have begun to hang before the endpoint recovered.
-		if f.err == nil || asked.Sub(f.started) < retryPause {
+		// What failed may have begun to hang before the endpoint recovered. Who has
+		// no key set waits for another one.
+		if f.err == nil || forUnknown || asked.Sub(f.started) < retryPause {
 			return f.err
 		}
 	}
 }
 
 func (c *keyCache) unavailable(cause error) error {
+	if cause != nil && len(cause.Error()) > 300 { // it may repeat what the endpoint sent
+		cause = fmt.Errorf("%.300s…", cause.Error())
+	}
 	return &refusal{kind: ErrKeysUnavailable, reason: reasonKeys, text: "no usable key set from " + c.url, cause: cause}
 }
 
@@ -197,7 +204,7 @@ func unknownKey(id string) error {
 }
 
 func (c *keyCache) await(ctx context.Context) error {
-	if err := c.refreshAndWait(ctx, time.Now()); err != nil {
+	if err := c.refreshAndWait(ctx, time.Now(), false); err != nil {
 		return c.unavailable(err)
 	}
 	return nil
@@ -214,21 +221,29 @@ func (c *keyCache) ready() error {
 
 // refresh returns the fetch to wait for: the running one, or a new one. It
 // returns nil, and how the newest one ended, if it is too early for another.
-func (c *keyCache) refresh(now time.Time) (*fetch, error) {
+// Fetches for unknown key IDs, which anybody can ask for, keep their pause among
+// themselves: a key that is rotated in just after a refresh is found at once.
+func (c *keyCache) refresh(now time.Time, forUnknown bool) (*fetch, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.running != nil {
 		return c.running, nil
 	}
-	pause := fetchPause
-	if c.lastErr != nil {
+	last, pause := c.started, fetchPause
+	switch {
+	case c.lastErr != nil:
 		pause = retryPause
+	case forUnknown:
+		last = c.unknown
 	}
-	if c.started != (instant{}) && c.started.until(now) < pause {
+	if last != (instant{}) && last.until(now) < pause {
 		return nil, c.lastErr
 	}
 	c.running = &fetch{started: now, done: make(chan struct{})}
 	c.started = at(now)
+	if forUnknown {
+		c.unknown = c.started
+	}
 	go c.run(c.running)
 	return c.running, nil
 }
@@ -238,7 +253,7 @@ func (c *keyCache) run(f *fetch) {
 	ctx, cancel := context.WithTimeout(context.Background(), fetchTime)
 	defer cancel()
 	old := c.set.Load()
-	set, ignored, err := c.get(ctx, old)
+	set, ignored, err := c.getSafely(ctx, old)
 
 	c.mu.Lock()
 	failures := c.failures
@@ -295,7 +310,8 @@ func (c *keyCache) report(old *keySet, added, removed, ignored []string, failure
 			if old != nil {
 				age = old.age(time.Now()).Round(time.Second).String()
 			}
-			log.Warn("logto: key set not fetched", "url", c.url, "error", err, "failures", failures+1, "age_of_last_good", age)
+			text := err.Error() // it may repeat what the endpoint sent
+			log.Warn("logto: key set not fetched", "url", c.url, "error", text[:min(len(text), 300)], "failures", failures+1, "age_of_last_good", age)
 		}
 		return
 	}
@@ -320,6 +336,17 @@ func missing(a, b map[string]*publicKey) []string {
 		}
 	}
 	return ids
+}
+
+// getSafely is get, for a goroutine in which a panic, of an HTTPClient's transport
+// for instance, would end the process and not a request.
+func (c *keyCache) getSafely(ctx context.Context, old *keySet) (set *keySet, ignored []string, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	return c.get(ctx, old)
 }
 
 // get asks the key endpoint once. It returns a set with at least one key, or an
@@ -395,10 +422,18 @@ func parseKeySet(body []byte, before map[string]*publicKey) (map[string]*publicK
 		return scanArray(value, func(value string) error {
 			// parseKey scans again, strictly.
 			id, key, err := parseKey(value)
+			old := keys[id]
 			switch {
+			case errors.Is(err, errNotPublic):
+				ambiguous[id] = true // and what else goes by this ID is known to all
+				ignore(id, err)
 			case err != nil:
 				ignore(id, err)
-			case keys[id] != nil && !keys[id].equal(key):
+			case old != nil && old.sameKey(key):
+				if len(key.algorithms) < len(old.algorithms) {
+					keys[id] = key
+				}
+			case old != nil:
 				ambiguous[id] = true
 			default:
 				keys[id] = key
@@ -407,8 +442,10 @@ func parseKeySet(body []byte, before map[string]*publicKey) (map[string]*publicK
 		})
 	})
 	for id := range ambiguous {
-		delete(keys, id)
-		ignore(id, errors.New("its ID is not unique"))
+		if keys[id] != nil {
+			delete(keys, id)
+			ignore(id, errors.New("its ID is not unique"))
+		}
 	}
 	for id, key := range keys {
 		if old := before[id]; old != nil && old.equal(key) {
@@ -444,6 +481,8 @@ var supported = []string{"ES384", "ES256", "ES512", "RS256", "PS256"}
 // published is known to everybody.
 var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 
+var errNotPublic = errors.New("it is not public")
+
 // parseKey reads one JWK and says why it can't be used.
 func parseKey(jwkJSON string) (id string, key *publicKey, err error) {
 	var kty, crv, alg string
@@ -477,7 +516,7 @@ func parseKey(jwkJSON string) (id string, key *publicKey, err error) {
 	}
 	for _, name := range privateMembers {
 		if slices.Contains(members, name) {
-			return id, nil, fmt.Errorf("it is not public: member %s", name)
+			return id, nil, fmt.Errorf("%w: member %s", errNotPublic, name)
 		}
 	}
 	if id == "" || len(id) > maxKeyID {
@@ -553,13 +592,15 @@ func (k *publicKey) parse(jwkJSON string) error {
 func (k *publicKey) allows(algorithm string) bool { return slices.Contains(k.algorithms, algorithm) }
 
 func (k *publicKey) equal(other *publicKey) bool {
-	if !slices.Equal(k.algorithms, other.algorithms) {
-		return false
-	}
+	return slices.Equal(k.algorithms, other.algorithms) && k.sameKey(other)
+}
+
+// sameKey leaves the algorithms aside.
+func (k *publicKey) sameKey(other *publicKey) bool {
 	if k.ec != nil {
-		return k.ec.Equal(other.ec)
+		return other.ec != nil && k.ec.Equal(other.ec)
 	}
-	return k.rsa.Equal(other.rsa)
+	return other.rsa != nil && k.rsa.Equal(other.rsa)
 }
 
 // signatureSize is the only length, in bytes, that a signature by k can have

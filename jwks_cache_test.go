@@ -312,11 +312,13 @@ func TestPauses(t *testing.T) {
 	inBubble(t, func(s *service) {
 		s.verify(s.token(), nil, 0, 1)
 		s.issuer.Rotate("ES384")
+		s.verify(s.token(), nil, 0, 2) // the first unknown key ID is looked up at once
+		s.issuer.Rotate("ES384")
 		rotated := s.token()
 		time.Sleep(logto.FetchPause - 1)
-		s.verify(rotated, logto.ErrInvalidToken, 0, 1)
+		s.verify(rotated, logto.ErrInvalidToken, 0, 2)
 		time.Sleep(time.Nanosecond)
-		s.verify(rotated, nil, 0, 2)
+		s.verify(rotated, nil, 0, 3)
 	})
 	inBubble(t, func(s *service) {
 		s.issuer.Fail(logtotest.Status(500))
@@ -446,7 +448,7 @@ func TestPromise3RemovedKey(t *testing.T) {
 		if err := s.v.Refresh(ctx); err != nil {
 			t.Fatal(err)
 		}
-		s.verify(first, logto.ErrInvalidToken, 0, 2)
+		s.verify(first, logto.ErrInvalidToken, 0, 3) // it might be a new key's
 	})
 	t.Run("another key by the same ID", func(t *testing.T) {
 		inBubble(t, func(s *service) {
@@ -652,6 +654,11 @@ func TestKeySelection(t *testing.T) {
 		{"EC for secp256k1", strings.Replace(ecJWK(""), "P-384", "secp256k1", 1), ""},
 		{"EC without a curve", strings.Replace(ecJWK(""), `"crv":"P-384",`, "", 1), ""},
 		{"EC without y", fmt.Sprintf(`{"kty":"EC","crv":"P-384","kid":"k","x":%q}`, x), ""},
+		{"EC deeper than a token may be", ecJWK(`,"x5c":` + strings.Repeat("[", 100) + strings.Repeat("]", 100)), ""},
+		{"private, and public by the same ID", ecJWK(`,"d":"AQAB"`) + "," + ecJWK(""), ""},
+		{"public, and private by the same ID", ecJWK("") + "," + ecJWK(`,"d":"AQAB"`), ""},
+		{"RSA with alg and without", rsaJWK(strong.N, 65537, "") + "," + rsaJWK(strong.N, 65537, `,"alg":"RS256"`), "RS256"},
+		{"RSA without alg and with", rsaJWK(strong.N, 65537, `,"alg":"RS256"`) + "," + rsaJWK(strong.N, 65537, ""), "RS256"},
 		{"kid missing", strings.Replace(ecJWK(""), `"kid":"k",`, "", 1), ""},
 		{"kid empty", strings.Replace(ecJWK(""), `"k"`, `""`, 1), ""},
 		{"kid a number", strings.Replace(ecJWK(""), `"k"`, `1`, 1), ""},
@@ -916,6 +923,42 @@ func TestUnavailableIs503(t *testing.T) {
 	})
 }
 
+// A panic in a client's transport is a failed fetch: it must not end the process.
+func TestTransportPanics(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	cfg := issuer.Config()
+	cfg.Logger = capture
+	cfg.HTTPClient = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) { panic("theirs") })}
+	if _, err := newVerifier(t, cfg).Verify(ctx, issuer.Token(logtotest.Token{})); !errors.Is(err, logto.ErrKeysUnavailable) || !strings.Contains(err.Error(), "theirs") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// A token that expires while its key is waited for has expired.
+func TestExpiryWhileWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := logtotest.NewIssuer(t)
+		cfg := issuer.Config()
+		cfg.Logger = capture
+		cfg.Leeway = -1
+		v := newVerifier(t, cfg)
+		issuer.Fail(slowly(5*time.Second, issuer))
+		if _, err := v.Verify(ctx, issuer.Token(logtotest.Token{ExpiresIn: 3 * time.Second})); !errors.Is(err, logto.ErrExpired) {
+			t.Errorf("first time: error %v", err)
+		}
+		// The same for one that is remembered.
+		token := issuer.Token(logtotest.Token{ExpiresIn: logto.WaitAge + 500*time.Millisecond})
+		if _, err := v.Verify(ctx, token); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(logto.WaitAge)
+		if _, err := v.Verify(ctx, token); !errors.Is(err, logto.ErrExpired) {
+			t.Errorf("remembered: error %v", err)
+		}
+		time.Sleep(logto.FetchTime)
+	})
+}
+
 // In an outage the log tells of its beginning and its end, not of every request.
 func TestKeySetLog(t *testing.T) {
 	inBubble(t, func(s *service) {
@@ -943,6 +986,20 @@ func TestKeySetLog(t *testing.T) {
 		if log := s.log.String(); !strings.Contains(log, "age_of_last_good=10m0s") || !strings.Contains(log, "no usable key") || strings.Contains(log, "c2VjcmV0") {
 			t.Errorf("log:\n%s", log)
 		}
+	})
+	t.Run("what the endpoint sends is cut", func(t *testing.T) {
+		inBubble(t, func(s *service) {
+			s.issuer.Fail(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, "https://b.test/"+strings.Repeat("x", 50000), http.StatusFound)
+			}))
+			h := logto.Require(s.v)(http.NotFoundHandler())
+			for range 10 {
+				serve(h, s.token())
+			}
+			if n := len(s.log.String()); n > 10000 {
+				t.Errorf("the log has %d bytes", n)
+			}
+		})
 	})
 	t.Run("ignored keys", func(t *testing.T) {
 		inBubble(t, func(s *service) {

@@ -41,8 +41,8 @@ var (
 	ErrExpired = fmt.Errorf("%w: expired", ErrInvalidToken)
 	// ErrForbidden: the token is valid, but a Requirement refused it.
 	ErrForbidden = errors.New("logto: forbidden")
-	// ErrKeysUnavailable: Logto's keys can't be had, or not in the caller's time,
-	// so nothing can be said of the token. It says nothing against the client.
+	// ErrKeysUnavailable: Logto's keys can't be had, or the token can't be checked
+	// in the caller's time. It says nothing against the client.
 	ErrKeysUnavailable = errors.New("logto: keys unavailable")
 )
 
@@ -87,9 +87,9 @@ type Config struct {
 	CacheSize int
 
 	// HTTPClient fetches the key set. Nil is a client that takes the proxy from
-	// the environment and keeps no connection open. A fetch ends after 10 s and
-	// follows no redirect to another host or from https to http, whatever is set
-	// here.
+	// the environment and keeps no connection open. Whatever is set here, a fetch's
+	// context ends after 10 s, and no redirect to another host or from https to
+	// http is followed.
 	HTTPClient *http.Client
 
 	// Logger gets a line for each refused request (its reason, what was got and
@@ -97,7 +97,8 @@ type Config struct {
 	// happens to the key set. Nil is slog.Default() at the time of the line.
 	Logger *slog.Logger
 
-	// ErrorHandler answers a refused request. Nil is WriteError.
+	// ErrorHandler answers a refused request. Nil is WriteError, which also answers
+	// where a handler doesn't.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
 	// ResourceMetadataURL, if set, is named in every challenge as
@@ -150,8 +151,13 @@ func New(cfg Config) (*Verifier, error) {
 		return nil, fmt.Errorf("logto: Config.Leeway is %v; it can't be over %v: set the clock right instead", cfg.Leeway, maxLeeway)
 	}
 	for name, list := range map[string][]string{"Audiences": cfg.Audiences, "Issuers": cfg.Issuers, "ClientIDs": cfg.ClientIDs} {
-		if slices.Contains(list, "") {
-			return nil, fmt.Errorf("logto: Config.%s has an empty string in it: is an environment variable not set?", name)
+		for _, value := range list {
+			if value == "" {
+				return nil, fmt.Errorf("logto: Config.%s has an empty string in it: is an environment variable not set?", name)
+			}
+			if value != strings.TrimSpace(value) {
+				return nil, fmt.Errorf("logto: Config.%s has %q, with white space around it: values are compared byte by byte", name, value)
+			}
 		}
 	}
 	if cfg.Leeway == 0 {
@@ -237,7 +243,7 @@ func parseURL(field, raw string, insecure bool) (*url.URL, error) {
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	host = strings.ToLower(host)
-	return ip != nil && ip.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
+	return ip != nil && ip.IsLoopback() || host == "localhost"
 }
 
 func (v *Verifier) logger() *slog.Logger {
@@ -288,23 +294,36 @@ func (v *Verifier) verify(ctx context.Context, token string) (_ *Claims, remembe
 	}
 	claims, sum := v.tokens.get(token)
 	if claims != nil {
-		if err := v.checkTimes(claims, time.Now()); err != nil {
-			return nil, true, err
+		if claims, err := v.recheck(ctx, claims); claims != nil || err != nil {
+			return claims, true, err
 		}
-		key, err := v.keys.key(ctx, claims.key.id)
-		if err != nil {
-			return nil, true, err
-		}
-		if key == claims.key {
-			return claims, true, nil
-		}
-		// The ID now stands for another key.
 	}
 	claims, err := v.verifyAnew(ctx, token, sum)
 	if err == nil {
 		v.tokens.add(sum, claims)
 	}
 	return claims, false, err
+}
+
+// recheck asks of claims that were verified before what may have changed since:
+// the times, and whether the key is still published. It returns nil and no error
+// if the key's ID now stands for another key.
+func (v *Verifier) recheck(ctx context.Context, claims *Claims) (*Claims, error) {
+	if err := v.checkTimes(claims, time.Now()); err != nil {
+		return nil, err
+	}
+	key, err := v.keys.key(ctx, claims.key.id)
+	if err != nil {
+		return nil, err
+	}
+	if key != claims.key {
+		return nil, nil
+	}
+	// The key may have been waited for.
+	if err := v.checkTimes(claims, time.Now()); err != nil {
+		return nil, err
+	}
+	return claims, nil
 }
 
 // verifyAnew checks a token that is not remembered. Everything cheap comes before
@@ -358,7 +377,7 @@ func (v *Verifier) verifyAnew(ctx context.Context, token string, sum tokenSum) (
 		select {
 		case v.checks <- struct{}{}:
 		case <-ctx.Done():
-			return nil, &refusal{kind: ctx.Err(), reason: reasonOverload, text: "the caller left while signature checks were queueing"}
+			return nil, &refusal{kind: ErrKeysUnavailable, reason: reasonOverload, text: "the caller left while signature checks were queueing", cause: ctx.Err()}
 		}
 		// While this one was queueing, another request may have had the answer.
 		if same := v.tokens.again(sum); same != nil && same.key == key {
@@ -373,6 +392,10 @@ func (v *Verifier) verifyAnew(ctx context.Context, token string, sum tokenSum) (
 	runtime.Gosched()
 	if !ok {
 		return nil, errSignature
+	}
+	// The key and the check may have been waited for.
+	if err := v.checkTimes(claims, time.Now()); err != nil {
+		return nil, err
 	}
 	claims.key = key
 	return claims, nil

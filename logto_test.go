@@ -43,10 +43,12 @@ func TestNewRefuses(t *testing.T) {
 		{"http", "http to a.test", logto.Config{Endpoint: "http://a.test", Audiences: aud}},
 		{"http to a private address", "http to 10.0.0.1", logto.Config{Endpoint: "http://10.0.0.1", Audiences: aud}},
 		{"http to a name like loopback", "http to localhost.evil.test", logto.Config{Endpoint: "http://localhost.evil.test", Audiences: aud}},
+		{"http to a name below localhost", "http to evil.localhost", logto.Config{Endpoint: "http://evil.localhost", Audiences: aud}},
+		{"audience with a line end", "white space around", logto.Config{Endpoint: "https://a.test", Audiences: []string{"https://api.example.test\n"}}},
 		{"http key set", "JWKSURL has http to logto:3001", logto.Config{Endpoint: "https://a.test", JWKSURL: "http://logto:3001/oidc/jwks", Audiences: aud}},
 		{"key set of an http issuer", "JWKSURL has http to a.test", logto.Config{Issuers: []string{"http://a.test/oidc"}, Audiences: aud}},
 		{"issuer with a quotation mark", "which is no URL", logto.Config{Endpoint: "https://a.test", Issuers: []string{`https://a.test/"`}, Audiences: aud}},
-		{"issuer with a line end", "which is no URL", logto.Config{Endpoint: "https://a.test", Issuers: []string{"https://a.test/\n"}, Audiences: aud}},
+		{"issuer with a line end", "which is no URL", logto.Config{Endpoint: "https://a.test", Issuers: []string{"https://a.test/\nx"}, Audiences: aud}},
 		{"leeway", "can't be over 10m0s", logto.Config{Endpoint: "https://a.test", Audiences: aud, Leeway: 10*time.Minute + 1}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -297,6 +299,8 @@ func TestToken(t *testing.T) {
 		{"no aud", p("aud", ""), "aud is missing"},
 		{"aud is null", p("aud", `"aud":null`), "aud is"},
 		{"aud is an object", p("aud", `"aud":{}`), "aud is"},
+		{"aud of many", p("aud", `"aud":["`+logtotest.Audience+`"`+strings.Repeat(`,"x"`, 63)+`]`), ""},
+		{"aud of too many", p("aud", `"aud":["`+logtotest.Audience+`"`+strings.Repeat(`,"x"`, 64)+`]`), "aud is"},
 		{"aud is empty", p("aud", `"aud":[]`), "audience"},
 		{"aud is an empty string", p("aud", `"aud":""`), "audience"},
 		{"aud with a number", p("aud", `"aud":["`+logtotest.Audience+`",1]`), "aud is"},
@@ -521,6 +525,12 @@ func TestClaims(t *testing.T) {
 		if !reflect.DeepEqual(test.got, test.want) {
 			t.Errorf("%s: %v, want %v", test.name, test.got, test.want)
 		}
+	}
+
+	// The zero value, which only a test can have.
+	var zero logto.Claims
+	if zero.Audience() != nil || zero.Scopes() == nil || zero.HasScope("x") || zero.UserID() != "" || zero.Decode(&struct{}{}) == nil {
+		t.Error("the zero value")
 	}
 
 	// Claims don't change, whatever is done with what they give.

@@ -20,7 +20,7 @@ func (v *Verifier) ResourceMetadata(scopes ...string) http.Handler {
 		panic("logto: ResourceMetadata needs Config.Audiences")
 	}
 	if len(scopes) > 0 {
-		checkScopes(scopes)
+		scopes = checkScopes(scopes)
 	}
 	document, err := json.Marshal(struct {
 		Resource string   `json:"resource"`

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -59,7 +60,12 @@ func middleware(v *Verifier, rt route, reqs []Requirement) func(http.Handler) ht
 	rt.namesOrganization = len(first) > 0
 	rt.reqs = append(first, others...)
 	rt.scope = strings.Join(scopes, " ")
-	return func(next http.Handler) http.Handler { return &handler{rt, next} }
+	return func(next http.Handler) http.Handler {
+		if next == nil {
+			panic("logto: there is no handler to put the middleware around")
+		}
+		return &handler{rt, next}
+	}
 }
 
 // handler is a route with what it protects.
@@ -89,8 +95,34 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil || h.reportOnly {
 		h.next.ServeHTTP(w, r)
 	} else {
-		v.cfg.ErrorHandler(w, r, err)
+		answer := &answerWriter{ResponseWriter: w}
+		if v.cfg.ErrorHandler(answer, r, err); !answer.begun {
+			writeError(w, v.challenge, err)
+		}
 	}
+}
+
+// answerWriter knows whether an ErrorHandler has answered: net/http would take
+// silence for 200.
+type answerWriter struct {
+	http.ResponseWriter
+	begun bool
+}
+
+func (w *answerWriter) WriteHeader(status int) {
+	w.begun = true
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *answerWriter) Write(p []byte) (int, error) {
+	w.begun = true
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController, whose methods all begin an answer.
+func (w *answerWriter) Unwrap() http.ResponseWriter {
+	w.begun = true
+	return w.ResponseWriter
 }
 
 // route is one use of Require, Optional or InsecureReportOnly.
@@ -115,12 +147,17 @@ func (rt *route) admit(r *http.Request) (s *state, remembered bool, err error) {
 		return s, remembered, err
 	}
 	var claims *Claims
-	// An outer Require has verified this very token, by the same configuration.
+	// An outer Require has verified this very token, by the same configuration;
+	// its handler may have been at work for long since.
 	outer := fromContext(r.Context())
 	if outer != nil && outer.claims != nil && outer.verifier == rt.verifier && outer.token == token {
-		claims, remembered = outer.claims, true
+		claims, err = rt.verifier.recheck(r.Context(), outer.claims)
 		s.organization = outer.organization
-	} else if claims, remembered, err = rt.verifier.verify(r.Context(), token); err != nil {
+	}
+	if remembered = claims != nil; !remembered && err == nil {
+		claims, remembered, err = rt.verifier.verify(r.Context(), token)
+	}
+	if err != nil {
 		return s, remembered, err
 	}
 	s.organization = s.organization || rt.namesOrganization
@@ -172,12 +209,18 @@ func bearerToken(h http.Header) (string, error) {
 	return token, nil
 }
 
-// meantAsBearer finds the word Bearer where its field line or a line that was
-// folded into it began.
-func meantAsBearer(value string) bool {
-	for part := range strings.SplitSeq(strings.ToLower(value), ",") {
-		rest, ok := strings.CutPrefix(strings.TrimSpace(part), "bearer")
-		if ok && (rest == "" || rest[0] < 'a' || rest[0] > 'z') {
+// meantAsBearer tells a bearer token that was sent the wrong way from another
+// scheme: by the word Bearer where the field line, or one that was folded into it,
+// began; or by a scheme that is none, such as a token without the word before it.
+func meantAsBearer(line string) bool {
+	scheme, _, _ := strings.Cut(line, " ")
+	if strings.ContainsFunc(scheme, func(r rune) bool {
+		return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}) {
+		return true
+	}
+	for part := range strings.SplitSeq(line, ",") {
+		if part = strings.TrimSpace(part); len(part) >= 6 && strings.EqualFold(part[:6], "bearer") {
 			return true
 		}
 	}
@@ -206,8 +249,8 @@ var token68 = func() (table [256]bool) {
 
 var (
 	errTwoHeaders  = &refusal{kind: ErrInvalidToken, reason: reasonBadRequest, status: http.StatusBadRequest, text: "more than one Authorization header"}
-	errScheme      = &refusal{kind: ErrNoToken, reason: reasonNoToken, text: "the Authorization header has another scheme than Bearer, or a token without one"}
-	errCredentials = &refusal{kind: ErrInvalidToken, reason: reasonBadRequest, status: http.StatusBadRequest, text: "malformed Authorization header: want Bearer, a space and one token"}
+	errScheme      = &refusal{kind: ErrNoToken, reason: reasonNoToken, text: "the Authorization header has another scheme than Bearer"}
+	errCredentials = &refusal{kind: ErrInvalidToken, reason: reasonBadRequest, status: http.StatusBadRequest, text: "malformed Authorization header: want the word Bearer, a space and one token"}
 )
 
 // Scopes requires every one of the given scopes (RFC 6749 section 3.3). It
@@ -219,7 +262,7 @@ var (
 // reverse holds too: a user's token without organization carries the scopes of
 // all their organizations, so for what belongs to one, name it.
 func Scopes(all ...string) Requirement {
-	checkScopes(all)
+	all = checkScopes(all)
 	return Requirement{scopes: all, check: func(_ *http.Request, c *Claims) *refusal {
 		for _, scope := range all {
 			if !c.HasScope(scope) {
@@ -233,7 +276,7 @@ func Scopes(all ...string) Requirement {
 // AnyScope requires at least one of the given scopes; all of them are named in
 // the challenge. For organizations, and for panics, see Scopes.
 func AnyScope(any ...string) Requirement {
-	checkScopes(any)
+	any = checkScopes(any)
 	return Requirement{scopes: any, check: func(_ *http.Request, c *Claims) *refusal {
 		for _, scope := range any {
 			if c.HasScope(scope) {
@@ -244,7 +287,9 @@ func AnyScope(any ...string) Requirement {
 	}}
 }
 
-func checkScopes(scopes []string) {
+// checkScopes returns a copy: what the caller does with its slice must not change
+// what a route asks for.
+func checkScopes(scopes []string) []string {
 	if len(scopes) == 0 {
 		panic("logto: a requirement of scopes with no scope in it")
 	}
@@ -255,6 +300,7 @@ func checkScopes(scopes []string) {
 			panic(fmt.Sprintf("logto: %q can't be a scope: give several as several arguments", scope))
 		}
 	}
+	return slices.Clone(scopes)
 }
 
 func missingScope(want string, scopes []string, c *Claims) *refusal {
@@ -375,7 +421,10 @@ func writeError(w http.ResponseWriter, realm string, err error) {
 	}
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
-	h.Del("Content-Length")
+	// As http.Error does: they were meant for another answer.
+	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} {
+		h.Del(name)
+	}
 	w.WriteHeader(status)
 	// The client may have gone; there is nobody to tell.
 	_, _ = io.WriteString(w, `{"error":"`+code+`","error_description":"`+description+"\"}\n")
@@ -442,7 +491,7 @@ func (l *refusalLog) refused(r *http.Request, log *slog.Logger, err error, repor
 		return
 	}
 	attrs := []slog.Attr{slog.String("reason", e.reason), slog.String("error", err.Error()),
-		slog.String("method", r.Method), slog.String("path", r.URL.Path[:min(len(r.URL.Path), 200)])}
+		slog.String("method", r.Method[:min(len(r.Method), 20)]), slog.String("path", maskPath(r.URL.Path))}
 	if missed > 0 {
 		attrs = append(attrs, slog.Int("not_logged_before", missed))
 	}
@@ -451,4 +500,20 @@ func (l *refusalLog) refused(r *http.Request, log *slog.Logger, err error, repor
 		message = "logto: request would be refused, but InsecureReportOnly protects nothing"
 	}
 	log.LogAttrs(r.Context(), level, message, attrs...)
+}
+
+// maskPath shortens a path for the log, and leaves out what could be a token in it.
+func maskPath(path string) string {
+	const longest = 40 // bytes of a segment; an opaque token has 43
+	var b strings.Builder
+	for i, segment := range strings.SplitN(path[:min(len(path), 200)], "/", 20) {
+		if i > 0 {
+			b.WriteByte('/')
+		}
+		if len(segment) >= longest {
+			segment = "…"
+		}
+		b.WriteString(segment)
+	}
+	return b.String()
 }

@@ -86,8 +86,7 @@ func TestContract(t *testing.T) {
 		{"empty header", "/any", []string{""}, 401, onlyRealm, ""},
 		{"Basic", "/any", []string{"Basic dXNlcjpwYXNz"}, 401, onlyRealm, ""},
 		{"Digest", "/any", []string{`Digest username="u", realm="r"`}, 401, onlyRealm, ""},
-		{"no scheme", "/any", []string{good}, 401, onlyRealm, ""},
-		{"longer scheme", "/any", []string{"Bearertoken " + good}, 401, onlyRealm, ""},
+		{"Negotiate", "/any", []string{"Negotiate"}, 401, onlyRealm, ""},
 
 		// Malformed credentials: 400.
 		{"two headers", "/any", []string{"Bearer " + good, "Bearer " + good}, 400, badRequest, ""},
@@ -102,6 +101,12 @@ func TestContract(t *testing.T) {
 		{"colon", "/any", []string{"Bearer: " + good}, 400, badRequest, ""},
 		{"comma", "/any", []string{"Bearer," + good}, 400, badRequest, ""},
 		{"quoted", "/any", []string{`Bearer "` + good + `"`}, 400, badRequest, ""},
+		{"no scheme", "/any", []string{good}, 400, badRequest, ""},
+		{"no space", "/any", []string{"Bearer" + good}, 400, badRequest, ""},
+		{"longer scheme", "/any", []string{"Bearertoken " + good}, 400, badRequest, ""},
+		{"all quoted", "/any", []string{`"Bearer ` + good + `"`}, 400, badRequest, ""},
+		{"optional, no scheme", "/optional", []string{good}, 400, badRequest, ""},
+		{"optional, no space", "/optional", []string{"Bearer" + good}, 400, badRequest, ""},
 		{"obs-fold", "/any", []string{"Bearer\r\n " + good}, 400, badRequest, ""},
 		{"trailing space", "/any", []string{"Bearer " + good + " "}, 400, badRequest, ""},
 		{"only padding", "/any", []string{"Bearer ==="}, 400, badRequest, ""},
@@ -281,6 +286,7 @@ func TestPanicsAtWiring(t *testing.T) {
 		"line end":               func() { logto.Scopes("read\r\nX-Evil: 1") },
 		"beyond ASCII":           func() { logto.Scopes("lesé") },
 		"nil Check":              func() { logto.Check(nil) },
+		"nil handler":            func() { logto.Require(v)(nil) },
 		"nil Organization":       func() { logto.Organization(nil) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -373,6 +379,44 @@ func TestErrorHandler(t *testing.T) {
 	}
 }
 
+// Silence is no 200.
+func TestSilentErrorHandler(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	for name, test := range map[string]struct {
+		handler func(http.ResponseWriter, *http.Request, error)
+		status  int
+	}{
+		"silent":          {func(http.ResponseWriter, *http.Request, error) {}, 401},
+		"status":          {func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(418) }, 418},
+		"body":            {func(w http.ResponseWriter, _ *http.Request, _ error) { _, _ = io.WriteString(w, "on purpose") }, 200},
+		"by a controller": {func(w http.ResponseWriter, _ *http.Request, _ error) { _ = http.NewResponseController(w).Flush() }, 200},
+	} {
+		cfg := issuer.Config()
+		cfg.Logger = capture
+		cfg.ErrorHandler = test.handler
+		if w := serve(logto.Require(newVerifier(t, cfg))(http.NotFoundHandler()), "opaque"); w.Code != test.status {
+			t.Errorf("%s: status %d, want %d", name, w.Code, test.status)
+		}
+	}
+}
+
+// What a caller does with its slice afterwards doesn't change what a route asks for.
+func TestScopesAreCopied(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	cfg := issuer.Config()
+	cfg.Logger = capture
+	v := newVerifier(t, cfg)
+	all, any := []string{"admin"}, []string{"admin"}
+	h := logto.Require(v, logto.Scopes(all...))(http.NotFoundHandler())
+	h2 := logto.Require(v, logto.AnyScope(any...))(http.NotFoundHandler())
+	all[0], any[0] = "read", "read"
+	for _, h := range []http.Handler{h, h2} {
+		if w := serve(h, issuer.Token(logtotest.Token{Scopes: []string{"read"}})); w.Code != 403 {
+			t.Errorf("status %d, want 403", w.Code)
+		}
+	}
+}
+
 // WriteError also serves handlers, and errors that are none of ours.
 func TestWriteErrorAlone(t *testing.T) {
 	for _, test := range []struct {
@@ -389,8 +433,9 @@ func TestWriteErrorAlone(t *testing.T) {
 	} {
 		w := httptest.NewRecorder()
 		w.Header().Set("Content-Length", "5") // a handler's, for what it then didn't write
+		w.Header().Set("ETag", "x")
 		logto.WriteError(w, httptest.NewRequest("GET", "/", nil), test.err)
-		if w.Code != test.status || w.Header().Get("WWW-Authenticate") != test.challenge || w.Header().Get("Content-Length") != "" {
+		if w.Code != test.status || w.Header().Get("WWW-Authenticate") != test.challenge || w.Header().Get("Content-Length") != "" || w.Header().Get("ETag") != "" {
 			t.Errorf("%v: status %d, headers %v; want %d, %q", test.err, w.Code, w.Header(), test.status, test.challenge)
 		}
 	}
@@ -426,6 +471,40 @@ func TestNestedRequire(t *testing.T) {
 		serve(logto.Require(v)(note(logto.Require(v)(note(logto.Optional(v)(note(user)))))), good)
 		if len(seen) != 3 || seen[0] == nil || seen[1] != seen[0] || seen[2] != seen[0] {
 			t.Errorf("claims %p, want one three times", seen)
+		}
+	})
+	t.Run("long after", func(t *testing.T) {
+		for name, test := range map[string]struct {
+			between func(*service)
+			status  int
+		}{
+			"nothing": {func(*service) {}, 200},
+			"expired": {func(*service) { time.Sleep(2 * time.Hour) }, 401},
+			"key removed": {func(s *service) {
+				s.issuer.Rotate("ES384")
+				s.issuer.RemovePrevious()
+				time.Sleep(logto.FetchPause)
+				_ = s.v.Refresh(ctx)
+			}, 401},
+			"another key by its ID": {func(s *service) {
+				other := logtotest.New(s.issuer.Endpoint())
+				s.issuer.Fail(logtotest.Body("", strings.Replace(other.KeySet(), other.KeyID(), s.issuer.KeyID(), 1)))
+				time.Sleep(logto.FetchPause)
+				_ = s.v.Refresh(ctx)
+			}, 401},
+		} {
+			t.Run(name, func(t *testing.T) {
+				inBubble(t, func(s *service) {
+					inner := logto.Require(s.v)(user)
+					slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						test.between(s)
+						inner.ServeHTTP(w, r)
+					})
+					if w := serve(logto.Require(s.v)(slow), s.issuer.Token(logtotest.Token{})); w.Code != test.status {
+						t.Errorf("status %d, want %d", w.Code, test.status)
+					}
+				})
+			})
 		}
 	})
 	t.Run("other token", func(t *testing.T) {

@@ -218,7 +218,7 @@ func TestLikelyMistakes(t *testing.T) {
 		{"clocks", nil, issuer.Token(logtotest.Token{Claims: map[string]any{"iat": time.Now().Add(time.Hour).Unix()}}), nil, "clocks differ by about "},
 		{"key rotated out", nil, issuer.Token(logtotest.Token{Header: map[string]any{"kid": "old"}}), nil, "rotated out"},
 		{"address is a page", func(c *logto.Config) { c.JWKSURL = issuer.Endpoint() + "/jwks" }, issuer.Token(logtotest.Token{}), nil, "is /oidc missing in the address?"},
-		{"token without Bearer", nil, "", nil, "another scheme than Bearer, or a token without one"},
+		{"token without Bearer", nil, "", nil, "want the word Bearer"},
 		{"container can't reach its issuer", func(c *logto.Config) {
 			c.HTTPClient = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") })}
 		}, issuer.Token(logtotest.Token{}), nil, "set Config.JWKSURL"},
@@ -238,7 +238,7 @@ func TestLikelyMistakes(t *testing.T) {
 			}
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)
-			if w.Code < 401 || !strings.Contains(log.String(), test.want) {
+			if w.Code < 400 || !strings.Contains(log.String(), test.want) {
 				t.Errorf("status %d, log without %q:\n%s", w.Code, test.want, log)
 			}
 			_, _ = fmt.Fprintln(&captured, log)

@@ -97,7 +97,7 @@ func TestPromise3RememberedTokens(t *testing.T) {
 		s.verify(token, nil, 0, 1) // nobody knows yet
 		time.Sleep(logto.StaleAge)
 		s.verify(token, nil, 0, 2) // this one starts the refresh
-		s.verify(token, logto.ErrInvalidToken, 0, 2)
+		s.verify(token, logto.ErrInvalidToken, 0, 3)
 	})
 	inBubble(t, func(s *service) {
 		token := s.token()

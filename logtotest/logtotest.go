@@ -432,24 +432,6 @@ type key struct {
 	signer    crypto.Signer
 }
 
-// An RSA key takes a while to make, and no test looks at its secrecy.
-var rsaKeys = sync.OnceValue(func() []*rsa.PrivateKey {
-	var keys []*rsa.PrivateKey
-	for range 2 {
-		k, err := rsa.GenerateKey(rand.Reader, 2048)
-		if err != nil {
-			panic(err)
-		}
-		keys = append(keys, k)
-	}
-	return keys
-})
-
-var nextRSA = struct {
-	sync.Mutex
-	n int
-}{}
-
 func newKey(algorithm string) *key {
 	k := &key{algorithm: algorithm}
 	curves := map[string]elliptic.Curve{"ES256": elliptic.P256(), "ES384": elliptic.P384(), "ES512": elliptic.P521()}
@@ -461,10 +443,11 @@ func newKey(algorithm string) *key {
 		}
 		k.signer = ec
 	case "RS256", "PS256":
-		nextRSA.Lock()
-		k.signer = rsaKeys()[nextRSA.n%2]
-		nextRSA.n++
-		nextRSA.Unlock()
+		rsaKey, err := rsa.GenerateKey(rand.Reader, 2048) // Logto's have 4096 bits
+		if err != nil {
+			panic(err)
+		}
+		k.signer = rsaKey
 	default:
 		panic("logtotest: algorithm " + algorithm)
 	}
