@@ -278,7 +278,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*Claims, error) {
 	}
 	start := time.Now()
 	claims, remembered, err := v.verify(ctx, token)
-	v.observe(ctx, start, remembered, false, err)
+	v.observe(ctx, start, Event{Remembered: remembered, Err: err})
 	return claims, err
 }
 

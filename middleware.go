@@ -82,7 +82,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s, remembered, err := h.admit(r)
 	if v.cfg.Observer != nil {
-		v.observe(r.Context(), start, remembered, h.reportOnly, err)
+		v.observe(r.Context(), start, Event{Remembered: remembered, Anonymous: err == nil && s.claims == nil, ReportOnly: h.reportOnly, Err: err})
 	}
 	if err != nil {
 		v.log.refused(r, v.logger(), err, h.reportOnly)

@@ -29,19 +29,26 @@ type Event struct {
 	// Remembered tells that the token had been verified before.
 	Remembered bool
 
+	// Anonymous tells that Optional let a request without a token through.
+	Anonymous bool
+
 	// ReportOnly tells that the request went through all the same.
 	ReportOnly bool
 
-	// Added and Removed are the key IDs by which a fetch changed the key set.
+	// Added and Removed are the key IDs by which a fetch changed the key set, the
+	// first ten of each. One that now stands for another key is in both.
 	Added, Removed []string
 
-	// Age is the key set's age after the fetch; 0 if there is none.
+	// Age is the key set's age after the fetch; 0 also if there is none.
 	Age time.Duration
 }
 
 // Reason is the code, as in Event.Reason, of an error that an ErrorHandler or a
 // caller of Verify got; "" if there is none.
 func Reason(err error) string {
+	if err == nil {
+		return "" // without the allocation that errors.As costs
+	}
 	var e *refusal
 	if errors.As(err, &e) {
 		return e.reason
@@ -52,7 +59,7 @@ func Reason(err error) string {
 // KeySetStatus is the state of a Verifier's key set.
 type KeySetStatus struct {
 	KeyIDs []string      // of the usable keys, sorted; empty if there is no key set
-	Age    time.Duration // since it was last fetched or found not modified
+	Age    time.Duration // since it was last fetched or found not modified; 0 also if there is none
 	Err    error         // of the newest fetch; nil if it was good or there was none
 }
 
@@ -61,10 +68,9 @@ type KeySetStatus struct {
 func (v *Verifier) KeySet() KeySetStatus { return v.keys.status() }
 
 // observe calls the observer for a check that began at start.
-func (v *Verifier) observe(ctx context.Context, start time.Time, remembered, reportOnly bool, err error) {
-	v.cfg.Observer(ctx, Event{
-		Reason: Reason(err), Err: err, Duration: time.Since(start), Remembered: remembered, ReportOnly: reportOnly,
-	})
+func (v *Verifier) observe(ctx context.Context, start time.Time, e Event) {
+	e.Reason, e.Duration = Reason(e.Err), time.Since(start)
+	v.cfg.Observer(ctx, e)
 }
 
 // InsecureReportOnly returns middleware that protects nothing: every request goes

@@ -83,7 +83,7 @@ func TestObserver(t *testing.T) {
 		serve(h, "")
 		check("none", logto.Event{Reason: "no_token"})
 		serve(logto.Optional(v)(h), "")
-		check("anonymous", logto.Event{}, logto.Event{Reason: "no_token"})
+		check("anonymous", logto.Event{Anonymous: true}, logto.Event{Reason: "no_token"})
 		_, _ = v.Verify(ctx, token)
 		check("Verify", logto.Event{Remembered: true})
 

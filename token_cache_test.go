@@ -1,6 +1,7 @@
 package logto_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -144,6 +145,8 @@ func TestAllocations(t *testing.T) {
 	v := newVerifier(t, cfg)
 	token := issuer.Token(logtotest.Token{Scopes: []string{"read"}})
 	noise := strings.Repeat("x", 50)
+	cfg.Observer = func(context.Context, logto.Event) {}
+	observed := newVerifier(t, cfg)
 	garbage := strings.Repeat("x", 10000) + ".x.x"
 	long := strings.Repeat("x", 20000)
 	r := httptest.NewRequest("GET", "/", nil)
@@ -156,6 +159,7 @@ func TestAllocations(t *testing.T) {
 	}{
 		{"Verify, remembered", 0, func() { _, _ = v.Verify(ctx, token) }},
 		{"Require, remembered", 3, func() { h.ServeHTTP(nil, r) }},
+		{"Verify, remembered and observed", 0, func() { _, _ = observed.Verify(ctx, token) }},
 		{"Verify, opaque", 0, func() { _, _ = v.Verify(ctx, noise) }},
 		{"Verify, garbage", 0, func() { _, _ = v.Verify(ctx, garbage) }},
 		{"Verify, over-long", 0, func() { _, _ = v.Verify(ctx, long) }},
