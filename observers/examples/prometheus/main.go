@@ -1,0 +1,64 @@
+// Prometheus is an API whose checks of access tokens are metrics at /metrics. It
+// brings an issuer of its own and prints commands to try it with:
+//
+//	go run ./examples/prometheus
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/seed-70fe37f4/logto"
+	"github.com/seed-70fe37f4/logto/observers/examples/internal/demo"
+	"github.com/seed-70fe37f4/logto/observers/promlogto"
+)
+
+func main() {
+	addr := flag.String("addr", "127.0.0.1:8080", "address to listen on; port 0 takes a free one")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *addr, os.Stdout); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// run serves until ctx ends.
+func run(ctx context.Context, addr string, out io.Writer) error {
+	issuer, err := demo.Issuer(ctx)
+	if err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry() // or prometheus.DefaultRegisterer
+	metrics, err := promlogto.New(registry)
+	if err != nil {
+		return err
+	}
+	cfg := issuer.Config()
+	cfg.Observer = metrics.Observe
+	v, err := logto.New(cfg)
+	if err != nil {
+		return err
+	}
+	metrics.Watch(v)
+
+	api := demo.API(v)
+	// In a service: on a port that the internet doesn't reach.
+	api.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+
+	listener, url, err := demo.Listen(addr)
+	if err != nil {
+		return err
+	}
+	demo.Print(out, url, issuer)
+	fmt.Fprintf(out, "# 200: the metrics\ncurl -s %s/metrics\n\nCtrl-C stops it.\n", url)
+	return demo.Serve(ctx, listener, api)
+}

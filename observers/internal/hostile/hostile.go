@@ -1,0 +1,103 @@
+// Package hostile is for tests: it does to an observer what attackers may try.
+package hostile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed-70fe37f4/logto"
+	"github.com/seed-70fe37f4/logto/logtotest"
+)
+
+// Marker is in every text that an attacker chooses.
+const Marker = "hostile"
+
+// Events sends events as package logto would never make them, in n variants.
+func Events(observe func(context.Context, logto.Event), n int) {
+	for i := range n {
+		text := fmt.Sprintf("%s\"}\n\xff%d", Marker, i)
+		err := errors.New(text)
+		for _, reason := range []string{"", text, "expired", "fetched", "none", "other", "_OTHER", strings.Repeat(text, 1000)} {
+			for _, e := range []logto.Event{
+				{Reason: reason},
+				{Reason: reason, Err: err, Remembered: true, Added: []string{text}},
+				{Reason: reason, Err: err, ReportOnly: true, Duration: time.Duration(i) << 40},
+				{Reason: reason, Fetch: true, Added: []string{text, text}, Removed: []string{text}},
+				{Reason: reason, Fetch: true, Err: err, Age: -1},
+			} {
+				observe(context.Background(), e)
+			}
+		}
+	}
+}
+
+// Requests sends to a real Verifier with the observer what anybody who reaches
+// an API, or its key endpoint, can send, in n variants. It must be called in a
+// testing/synctest bubble.
+func Requests(t *testing.T, observe func(context.Context, logto.Event), n int) {
+	t.Helper()
+	issuer := logtotest.NewIssuer(t)
+	cfg := issuer.Config()
+	cfg.ClientIDs = []string{logtotest.ClientID}
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	cfg.Observer = observe
+	v, err := logto.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ok := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	refused := logto.Check(func(r *http.Request, _ *logto.Claims) error { return errors.New(r.URL.Path) })
+	handlers := []http.Handler{
+		logto.Require(v)(ok), logto.Optional(v)(ok), logto.InsecureReportOnly(v)(ok),
+		logto.Require(v, logto.Scopes("read"))(ok), logto.Require(v, refused)(ok), logto.Require(v, logto.Machines())(ok),
+		logto.Require(v, logto.Organization(func(r *http.Request) string { return r.URL.Path }))(ok),
+	}
+	type token = logtotest.Token
+	for i := range n {
+		text := fmt.Sprintf("%s%d", Marker, i)
+		tokens := []string{
+			"", "undefined", text, text + ".", "a.b.c", "two " + text, issuer.OpaqueToken(), strings.Repeat("x", 20_000), issuer.IDToken(text), issuer.LogoutToken(text),
+			issuer.Token(token{User: text, Scopes: []string{text}}), issuer.Token(token{ClientID: text}),
+			issuer.Token(token{User: text, Organization: text}),
+			issuer.Token(token{Audience: text}),
+			issuer.Token(token{ExpiresIn: -time.Hour, User: text}),
+			logtotest.BadSignature(issuer.Token(token{User: text})),
+			issuer.Sign(text, text), issuer.Sign(`{}`, `{"iss":"`+text+`"}`),
+		}
+		for name, value := range map[string]any{"kid": text, "typ": text, "alg": text, "crit": []string{text}, "jku": text, text: text} {
+			tokens = append(tokens, issuer.Token(token{Header: map[string]any{name: value}}))
+		}
+		for name, value := range map[string]any{"iss": text, "cnf": text, "iat": time.Now().Add(time.Hour).Unix(), "exp": text, "aud": text, "client_id": nil, text: text} {
+			tokens = append(tokens, issuer.Token(token{Claims: map[string]any{name: value}}))
+		}
+		for _, token := range tokens {
+			for _, h := range handlers {
+				r := httptest.NewRequest("GET", "/"+text, nil)
+				r.Header.Set("User-Agent", text)
+				r.Header.Set("Authorization", "Bearer "+token)
+				if token == "" {
+					r.Header.Del("Authorization")
+				}
+				h.ServeHTTP(httptest.NewRecorder(), r)
+			}
+			_, _ = v.Verify(t.Context(), token)
+		}
+		// Whoever owns the key endpoint chooses key IDs, bodies and statuses.
+		for _, answer := range []http.Handler{
+			logtotest.Body("application/json", strings.ReplaceAll(issuer.KeySet(), issuer.KeyID(), text)),
+			logtotest.Body("text/html", text), logtotest.Body(text, text), logtotest.Status(500 + i%100), nil,
+		} {
+			issuer.Fail(answer)
+			time.Sleep(11 * time.Second) // the pause between two fetches
+			_ = v.Refresh(t.Context())
+			_, _ = v.Verify(t.Context(), issuer.Token(token{Header: map[string]any{"kid": text + "?"}}))
+		}
+	}
+}
