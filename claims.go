@@ -35,6 +35,7 @@ type Claims struct {
 	expiresAt    time.Time
 	notBefore    time.Time  // zero if absent
 	key          *publicKey // that has verified the signature
+	token        tokenSum   // of the token that says all this
 }
 
 // Issuer is the iss claim: which of the configured issuers issued the token.
@@ -65,6 +66,11 @@ func (c *Claims) UserID() string {
 // audience. It is "" for a token that is bound to none, or to one that can't be
 // known: a claim of another type, two that differ. See AnyOrganization.
 func (c *Claims) OrganizationID() string { return c.organization }
+
+// BoundToOrganization reports whether the token is bound to an organization, if
+// only to one that can't be known and has no OrganizationID. Whoever asks for
+// scopes by hand must ask for this too: see the function Scopes.
+func (c *Claims) BoundToOrganization() bool { return c.bound }
 
 // Scopes returns a new slice of the granted scopes. Logto drops silently what
 // the user's roles don't grant; an empty list is common and no error.
@@ -285,8 +291,7 @@ type contextKey struct{}
 type state struct {
 	claims       *Claims   // nil for an anonymous or refused request
 	verifier     *Verifier // nil if the claims came by NewContext: nobody verified them
-	token        string
-	organization bool // a requirement has named the organization
+	organization bool      // a requirement has named the organization
 }
 
 func fromContext(ctx context.Context) *state {

@@ -398,6 +398,9 @@ func (v *Verifier) verifyAnew(ctx context.Context, token string, sum tokenSum) (
 		return nil, err
 	}
 	claims.key = key
+	if claims.token = sum; sum == (tokenSum{}) {
+		claims.token = sumOf(token)
+	}
 	return claims, nil
 }
 

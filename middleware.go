@@ -150,7 +150,7 @@ func (rt *route) admit(r *http.Request) (s *state, remembered bool, err error) {
 	// An outer Require has verified this very token, by the same configuration;
 	// its handler may have been at work for long since.
 	outer := fromContext(r.Context())
-	if outer != nil && outer.claims != nil && outer.verifier == rt.verifier && outer.token == token {
+	if outer != nil && outer.claims != nil && outer.verifier == rt.verifier && outer.claims.token == sumOf(token) {
 		claims, err = rt.verifier.recheck(r.Context(), outer.claims)
 		s.organization = outer.organization
 	}
@@ -176,7 +176,7 @@ func (rt *route) admit(r *http.Request) (s *state, remembered bool, err error) {
 			return s, remembered, err
 		}
 	}
-	s.claims, s.token = claims, token
+	s.claims = claims
 	return s, remembered, nil
 }
 

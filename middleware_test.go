@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/seed-70fe37f4/logto"
 	"github.com/seed-70fe37f4/logto/logtotest"
@@ -505,6 +506,21 @@ func TestNestedRequire(t *testing.T) {
 					}
 				})
 			})
+		}
+	})
+	t.Run("other token in the same memory", func(t *testing.T) {
+		// As where a framework reuses the memory of a request's headers.
+		line := []byte("Bearer " + good)
+		swap := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			copy(line[7:], logtotest.BadSignature(good))
+			logto.Require(v)(user).ServeHTTP(w, r)
+		})
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header["Authorization"] = []string{unsafe.String(&line[0], len(line))}
+		w := httptest.NewRecorder()
+		logto.Require(v)(swap).ServeHTTP(w, r)
+		if w.Code != 401 {
+			t.Errorf("status %d, want 401", w.Code)
 		}
 	})
 	t.Run("other token", func(t *testing.T) {

@@ -24,6 +24,14 @@ type tokenCache struct{ lru *lru.Cache[tokenSum, *Claims] }
 // no other spelling of a token is taken for it.
 type tokenSum = [sha256.Size]byte
 
+func sumOf(token string) tokenSum {
+	if len(token) > maxRemembered {
+		return sha256.Sum256([]byte(token))
+	}
+	var onStack [maxRemembered]byte
+	return sha256.Sum256(onStack[:copy(onStack[:], token)])
+}
+
 // newTokenCache makes a cache of the given size; 0 is defaultCacheSize, and a
 // negative one makes none.
 func newTokenCache(size int) *tokenCache {
@@ -45,8 +53,7 @@ func (c *tokenCache) get(token string) (*Claims, tokenSum) {
 	if c == nil || len(token) > maxRemembered {
 		return nil, tokenSum{}
 	}
-	var onStack [maxRemembered]byte
-	sum := sha256.Sum256(onStack[:copy(onStack[:], token)])
+	sum := sumOf(token)
 	claims, _ := c.lru.Get(sum)
 	return claims, sum
 }

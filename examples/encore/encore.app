@@ -1,0 +1,4 @@
+{
+	// An ID ties the app to Encore Cloud; without one it runs locally.
+	"id": ""
+}

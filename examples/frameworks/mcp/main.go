@@ -1,0 +1,86 @@
+// An MCP server whose tools need a Logto token. Require stands in front of the
+// SDK's own check, so that an outage is a 503, the texts for the client are fixed
+// and the log says what was wrong; the SDK then gets what Require has verified.
+package main
+
+import (
+	"context"
+	"log"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/auth"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/seed-70fe37f4/logto"
+)
+
+const (
+	scope     = "read:things"
+	wellKnown = "/.well-known/oauth-protected-resource"
+)
+
+func main() {
+	// The resource is this server's own address, as clients have it: they ask
+	// Logto for a token for it, so it is the API's identifier in the console.
+	resource, err := url.Parse(os.Getenv("LOGTO_AUDIENCE"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	metadata := *resource
+	metadata.Path = wellKnown + resource.Path // RFC 9728 section 3.1
+	v, err := logto.New(logto.Config{
+		Endpoint:            os.Getenv("LOGTO_ENDPOINT"),
+		Audiences:           []string{resource.String()},
+		ResourceMetadataURL: metadata.String(),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	server := &http.Server{Addr: "127.0.0.1:8080", Handler: newHandler(v, metadata.Path, newServer()), ReadHeaderTimeout: 5 * time.Second}
+	log.Print("http://", server.Addr, "/mcp")
+	log.Fatal(server.ListenAndServe())
+}
+
+func newHandler(v *logto.Verifier, metadataPath string, server *mcp.Server) *http.ServeMux {
+	tools := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server },
+		&mcp.StreamableHTTPOptions{Stateless: true, JSONResponse: true})
+	check := auth.RequireBearerToken(tokenInfo, &auth.RequireBearerTokenOptions{
+		ClockSkew: 30 * time.Second, // as Config.Leeway: Require has looked at the time
+	})
+	mux := http.NewServeMux()
+	mux.Handle(metadataPath, v.ResourceMetadata(scope))
+	mux.Handle("/mcp", logto.Require(v, logto.Scopes(scope))(check(tools)))
+	return mux
+}
+
+// tokenInfo is an auth.TokenVerifier that only hands on what Require has
+// verified. Without Require in front it refuses everything. The SDK sends the
+// text of its error to the client, so it is a fixed one.
+func tokenInfo(ctx context.Context, _ string, _ *http.Request) (*auth.TokenInfo, error) {
+	claims, ok := logto.FromContext(ctx)
+	if !ok {
+		return nil, auth.ErrInvalidToken
+	}
+	return &auth.TokenInfo{
+		Scopes:     claims.Scopes(),
+		Expiration: claims.ExpiresAt(),
+		// In a server with sessions, the SDK ties each to its user by this. So it
+		// is the subject, which a machine has, too.
+		UserID: claims.Subject(),
+		Extra:  map[string]any{"claims": claims},
+	}, nil
+}
+
+func newServer() *mcp.Server {
+	server := mcp.NewServer(&mcp.Implementation{Name: "hello", Version: "1.0.0"}, nil)
+	mcp.AddTool(server, &mcp.Tool{Name: "hello", Description: "Greets the user"}, hello)
+	return server
+}
+
+func hello(_ context.Context, req *mcp.CallToolRequest, _ struct{}) (*mcp.CallToolResult, any, error) {
+	claims := req.Extra.TokenInfo.Extra["claims"].(*logto.Claims)
+	return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: "Hello, " + claims.UserID() + "!"}}}, nil, nil
+}
