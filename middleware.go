@@ -320,7 +320,7 @@ func Organization(id func(*http.Request) string) Requirement {
 	}
 	return Requirement{namesOrganization: true, check: func(r *http.Request, c *Claims) *refusal {
 		if want := id(r); want == "" || c.organization != want {
-			return refuse(ErrForbidden, reasonOrganization, "the token's organization is %s, the request's %s", cut(c.organization), cut(want))
+			return refuse(ErrForbidden, reasonOrganization, "the token's organization is %s, the request's %s: the client must ask for it (getAccessToken(resource, organizationId))", cut(c.organization), cut(want))
 		}
 		return nil
 	}}

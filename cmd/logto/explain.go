@@ -1,0 +1,569 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seed-70fe37f4/logto"
+)
+
+// remedies say for each reason what to change. What was got and wanted is in the
+// library's own text.
+var remedies = map[string]string{
+	"no_token":         "standard input was empty: did the client send a token at all?",
+	"malformed":        "copy the whole access token, as the client sent it: three parts with two dots. If it is whole, it isn't as Logto issues it",
+	"opaque_token":     "in React, LogtoConfig.resources must have the identifier of this API, and getAccessToken gets it as its argument; then sign in anew. A machine sends it as resource with its token request",
+	"wrong_type":       "an ID token only tells the page who signed in; what the API wants comes from getAccessToken(resource), never from getIdToken",
+	"algorithm":        "the token is from another issuer, or forged",
+	"expired":          "get a new token: getAccessToken renews it. If new tokens expire at once, compare the clocks, and the token's lifetime under API resources in the console",
+	"not_yet_valid":    "set the clocks right (NTP), of this machine and of Logto's",
+	"issuer":           "the issuer is Logto's public address + /oidc: set Config.Endpoint to that address, without /oidc",
+	"audience":         "Config.Audiences, the API identifier in the console and the resource that the client asks for must be the same, byte by byte",
+	"client":           "add the application to Config.ClientIDs, if it may call this API",
+	"bound_to_key":     "take cnf out of the JWT customizer: Logto itself sets none",
+	"unknown_key":      "is the endpoint that of the tenant which issued the token? If so, its key was rotated out: sign in anew",
+	"signature":        "the token was changed on its way, or forged",
+	"keys_unavailable": "logto doctor, with the same flags, says more",
+	"missing_scope":    "give the user a role with this permission of this API, let the page ask for it in scopes, then get a new token",
+	"organization":     "the client must ask for the organization, getAccessToken(resource, organizationId), and the route must name it, logto.Organization(…)",
+	"user_or_machine":  "use a route without logto.Users or logto.Machines, or another kind of client",
+}
+
+// The checks in the order of the library. The first four ask for no configuration.
+var steps = []string{"form", "type", "algorithm", "claims", "issuer", "audience", "client", "times", "key", "signature"}
+
+// explainer has a token and what is known of it.
+type explainer struct {
+	*options
+	report *report
+	token  string
+	target *target // nil: nothing is verified
+	header map[string]any
+	claims map[string]any
+	steps  map[string]*check
+}
+
+func explain(o *options, stdin io.Reader, stderr io.Writer) *report {
+	e := &explainer{options: o, report: &report{Command: "explain", subject: "from standard input"}, steps: map[string]*check{}}
+	r := e.report
+	var err error
+	if e.token, err = readToken(stdin, stderr); err != nil {
+		r.add("form", fail, err.Error(), remedies["malformed"])
+		r.Verdict, r.Reason, r.Summary = "refused", "malformed", "Refused, malformed: "+err.Error()
+		return r
+	}
+	e.decode()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*o.timeout)
+	defer cancel()
+	if o.hasIssuer() {
+		if e.target, err = o.reach(ctx); err != nil {
+			r.add("config", fail, plain(err), httpHint(err))
+			r.Verdict, r.Summary = "unverified", "Nothing was verified: the configuration is refused."
+			return r
+		}
+	}
+	verdict := e.check(ctx)
+	for _, name := range steps {
+		r.Checks = append(r.Checks, *e.steps[name])
+	}
+	if e.target != nil && (e.steps["times"].Status == fail || e.steps["times"].Status == warn) {
+		r.clock(e.target.net)
+	}
+	if e.target != nil && verdict == nil {
+		verdict = e.route()
+	}
+	e.conclude(verdict)
+	return r
+}
+
+// readToken reads what stands before the end of the input, or on a terminal
+// before the end of the line.
+func readToken(stdin io.Reader, stderr io.Writer) (string, error) {
+	var text []byte
+	var err error
+	if isTerminal(stdin) {
+		_, _ = fmt.Fprintln(stderr, "Paste the token and press Enter. Better pipe it in: a terminal shows it,\nand cuts a line at about 4000 characters.")
+		text, err = bufio.NewReaderSize(io.LimitReader(stdin, maxToken+1), maxToken+1).ReadBytes('\n')
+		if err == io.EOF {
+			err = nil
+		}
+	} else {
+		text, err = io.ReadAll(io.LimitReader(stdin, maxToken+1))
+	}
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("reading standard input: %w", err)
+	case len(text) > maxToken:
+		return "", fmt.Errorf("standard input has over %d KiB", maxToken>>10)
+	}
+	token := strings.TrimSpace(string(text))
+	for _, prefix := range []string{"Authorization:", "Bearer "} {
+		if len(token) >= len(prefix) && strings.EqualFold(token[:len(prefix)], prefix) {
+			token = strings.TrimSpace(token[len(prefix):])
+		}
+	}
+	return token, nil
+}
+
+// decode reads header and claims for showing them; the library reads them anew.
+func (e *explainer) decode() {
+	parts := strings.Split(e.token, ".")
+	if len(parts) != 3 {
+		return
+	}
+	for i, to := range []*map[string]any{&e.header, &e.claims} {
+		data, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[i], "="))
+		if err == nil {
+			_ = decodeJSON(data, to) // the library says what is wrong with it
+		}
+	}
+	if e.header == nil && e.claims == nil {
+		return
+	}
+	t := &token{times: map[string]string{}}
+	t.Header, _ = showable(e.header).(map[string]any)
+	t.Claims, _ = showable(e.claims).(map[string]any)
+	now := time.Now()
+	for _, name := range []string{"iat", "nbf", "exp"} {
+		if when, ok := e.time(name); ok {
+			t.times[name] = when.UTC().Format("2006-01-02 15:04:05 UTC") + ", " + distance(when.Sub(now))
+		}
+	}
+	e.report.Token = t
+}
+
+func (e *explainer) time(name string) (time.Time, bool) {
+	number, _ := e.claims[name].(json.Number)
+	seconds, err := strconv.ParseFloat(number.String(), 64)
+	if err != nil || seconds < 0 || seconds > 253402300799 {
+		return time.Time{}, false
+	}
+	return time.Unix(int64(seconds), 0), true
+}
+
+func distance(d time.Duration) string {
+	text := d.Abs().Round(time.Second).String()
+	if d.Abs() >= 10*time.Minute {
+		text = strings.TrimSuffix(d.Abs().Round(time.Minute).String(), "0s")
+		if strings.HasSuffix(text, "h0m") {
+			text = strings.TrimSuffix(text, "0m")
+		}
+	}
+	if d < 0 {
+		return text + " ago"
+	}
+	return "in " + text
+}
+
+// showable is a copy with long strings cut, and without tokens inside of it.
+func showable(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		if v == nil {
+			return v
+		}
+		m := map[string]any{}
+		for name, value := range v {
+			m[short(name, 200)] = showable(value)
+		}
+		return m
+	case []any:
+		list := []any{}
+		for _, value := range v[:min(len(v), 100)] {
+			list = append(list, showable(value))
+		}
+		return list
+	case json.Number:
+		if len(v) > 40 {
+			return short(v.String(), 40)
+		}
+	case string:
+		if strings.HasPrefix(v, "eyJ") && strings.Count(v, ".") >= 2 {
+			return fmt.Sprintf("(a token of %d characters, left out)", len(v))
+		}
+		return short(v, 1000)
+	}
+	return v
+}
+
+// probe asks the library about the token under a configuration made for one
+// question. It never goes to the network.
+func (e *explainer) probe(issuers, audiences, clients []string, network http.RoundTripper) error {
+	cfg := logto.Config{
+		Issuers: issuers, Audiences: audiences, ClientIDs: clients, OrganizationTokens: e.config.OrganizationTokens,
+		JWKSURL: "https://offline.invalid/jwks", InsecureAllowHTTP: true,
+		HTTPClient: &http.Client{Transport: network}, Logger: slog.New(slog.DiscardHandler),
+	}
+	if network == nil {
+		cfg.HTTPClient.Transport = offline{}
+	} else {
+		cfg.JWKSURL = e.target.jwksURL
+	}
+	v, err := logto.New(cfg)
+	// The claims of the token may be none that anybody could configure.
+	nobody, nothing := []string{"https://offline.invalid"}, []string{"any"}
+	for _, other := range [][2][]string{{issuers, nothing}, {nobody, audiences}, {nobody, nothing}} {
+		if err != nil {
+			cfg.Issuers, cfg.Audiences = other[0], other[1]
+			v, err = logto.New(cfg)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), maxTimeout)
+	defer cancel()
+	_, err = v.Verify(ctx, e.token)
+	return err
+}
+
+// own are the issuer and the audiences that the token itself names.
+func (e *explainer) own() (issuers, audiences []string) {
+	issuers = []string{stringOf(e.claims["iss"])}
+	switch aud := e.claims["aud"].(type) {
+	case string:
+		audiences = []string{aud}
+	case []any:
+		for _, one := range aud {
+			if s, ok := one.(string); ok && s != "" {
+				audiences = append(audiences, s)
+			}
+		}
+	}
+	return issuers, audiences
+}
+
+func (e *explainer) set(name, status, saw, hint string) {
+	e.steps[name] = &check{Name: name, Status: status, Saw: saw, Hint: hint}
+}
+
+func (e *explainer) fail(name string, err error) {
+	hint := remedies[logto.Reason(err)]
+	if name == "form" && strings.ContainsAny(e.token, `"'`) {
+		hint = "there are quotation marks in it: does the client send them too (jq without -r)?"
+	}
+	e.set(name, fail, plain(err), hint)
+}
+
+// step is which check an error of the library belongs to.
+func step(err error) string {
+	switch reason := logto.Reason(err); reason {
+	case "malformed":
+		if strings.HasPrefix(plain(err), "claim ") || strings.Contains(plain(err), "payload") {
+			return "claims"
+		}
+		return "form"
+	case "wrong_type":
+		return "type"
+	case "bound_to_key":
+		return "claims"
+	case "expired", "not_yet_valid":
+		return "times"
+	case "unknown_key", "keys_unavailable":
+		return "key"
+	case "algorithm", "issuer", "audience", "client", "signature":
+		return reason
+	}
+	return "form"
+}
+
+// check fills in the steps and returns the verdict: that of the verifier with
+// the given configuration, or without one what can be said at all. The
+// verdict is the library's; the probes tell of the checks it didn't come to.
+func (e *explainer) check(ctx context.Context) error {
+	for _, name := range steps {
+		e.set(name, skip, "not checked, as a check before it failed", "")
+	}
+	issuers, audiences := e.own()
+	static := e.probe(issuers, audiences, nil, nil)
+	verdict := static
+	if e.target != nil {
+		_, verdict = e.target.verifier.Verify(ctx, e.token)
+	}
+	if at := slices.Index(steps, step(static)); at < slices.Index(steps, "issuer") {
+		for _, name := range steps[:at] {
+			e.set(name, ok, e.saw(name), "")
+		}
+		e.fail(steps[at], static)
+		return verdict
+	}
+	for _, name := range steps[:slices.Index(steps, "issuer")] {
+		e.set(name, ok, e.saw(name), "")
+	}
+
+	// The times.
+	switch reason := logto.Reason(static); reason {
+	case "expired", "not_yet_valid":
+		e.fail("times", static)
+	case "issuer", "audience":
+		e.set("times", skip, "not checked", "")
+	default:
+		e.set("times", ok, e.saw("times"), "")
+	}
+	if e.target == nil {
+		for _, name := range []string{"issuer", "audience", "client", "key", "signature"} {
+			e.set(name, skip, "not verified: give -endpoint and -audience", "")
+		}
+		if logto.Reason(static) == "keys_unavailable" {
+			return nil
+		}
+		return static
+	}
+
+	// What the configuration wants, one thing at a time.
+	cfg := e.config
+	for _, one := range []struct {
+		name                         string
+		issuers, audiences, clientID []string
+	}{
+		{"issuer", e.target.issuers, audiences, nil},
+		{"audience", issuers, cfg.Audiences, nil},
+		{"client", issuers, audiences, cfg.ClientIDs},
+	} {
+		if err := e.probe(one.issuers, one.audiences, one.clientID, nil); logto.Reason(err) == one.name {
+			e.fail(one.name, err)
+		} else {
+			e.set(one.name, ok, e.saw(one.name), "")
+		}
+	}
+
+	// The key and the signature, by the key set that the verifier got.
+	online := e.probe(issuers, audiences, nil, e.target.net)
+	kid := stringOf(e.header["kid"])
+	switch reason := logto.Reason(online); {
+	case online == nil:
+		e.set("key", ok, e.saw("key"), "")
+		e.set("signature", ok, "it is by this key", "")
+	case reason == "signature":
+		e.set("key", ok, e.saw("key"), "")
+		e.fail("signature", online)
+	case reason == "algorithm":
+		e.set("key", ok, e.saw("key"), "")
+		e.fail("algorithm", online)
+	case e.target.keysErr != nil:
+		e.fail("key", e.target.keysErr)
+		if hint := e.keyHint(); hint != "" {
+			e.steps["key"].Hint = hint
+		}
+	case reason == "unknown_key":
+		e.fail("key", online)
+		e.steps["key"].Saw += "; it has " + quoteAll(e.target.verifier.KeySet().KeyIDs)
+	case has(e.target.verifier.KeySet().KeyIDs, kid):
+		e.set("key", ok, e.saw("key"), "")
+		e.set("signature", skip, "not checked: "+reason, "")
+	default:
+		e.set("key", fail, "the key set has no key "+quote(kid)+"; it has "+quoteAll(e.target.verifier.KeySet().KeyIDs), remedies["unknown_key"])
+	}
+
+	// The verdict decides, should a probe have said something else.
+	if verdict == nil {
+		for _, name := range steps {
+			if e.steps[name].Status != ok {
+				e.set(name, ok, e.saw(name), "")
+			}
+		}
+	} else if name := step(verdict); e.steps[name].Status != fail {
+		e.fail(name, verdict)
+	}
+	return verdict
+}
+
+func (e *explainer) keyHint() string {
+	if x := e.target.keys; x != nil && x.err != nil {
+		hint, _ := networkHint(x.err)
+		return hint
+	}
+	return ""
+}
+
+// saw is what a check that passed looked at.
+func (e *explainer) saw(name string) string {
+	text := func(name string) string { return quote(stringOf(e.claims[name])) }
+	switch name {
+	case "form":
+		return fmt.Sprintf("three parts, %d bytes", len(e.token))
+	case "type":
+		return quote(stringOf(e.header["typ"])) + ", an access token"
+	case "algorithm":
+		algorithm := stringOf(e.header["alg"])
+		if algorithm == "ES384" {
+			return "ES384, Logto's default (libraries and gateways that know RS256 only refuse it)"
+		}
+		return clean(algorithm)
+	case "claims":
+		kind := "user " + text("sub") + ", by application " + text("client_id")
+		if e.claims["sub"] == e.claims["client_id"] {
+			kind = "machine " + text("sub") + " (sub is client_id)"
+		}
+		_, audiences := e.own()
+		switch id := e.claims["organization_id"].(type) {
+		case string:
+			kind += ", in organization " + quote(id)
+		case nil:
+			for _, audience := range audiences {
+				if strings.HasPrefix(audience, "urn:logto:organization:") {
+					kind += ", an organization token"
+				}
+			}
+		}
+		return kind
+	case "issuer":
+		return text("iss")
+	case "audience":
+		_, audiences := e.own()
+		return quoteAll(audiences)
+	case "client":
+		if len(e.config.ClientIDs) == 0 {
+			return text("client_id") + "; any is accepted, without -client-id"
+		}
+		return text("client_id")
+	case "times":
+		exp, _ := e.time("exp")
+		if left := time.Until(exp); left < 0 {
+			return "expired " + distance(left) + ", within the leeway of 30 s"
+		}
+		return "expires " + distance(time.Until(exp)) + ". Until then it is good: suspending the user, signing out or a changed role doesn't end a JWT"
+	case "key":
+		return quote(stringOf(e.header["kid"])) + " is published"
+	}
+	return "it is by this key"
+}
+
+// route asks about the requirements of a route, for a token that was accepted.
+func (e *explainer) route() error {
+	claims, err := e.target.verifier.Verify(context.Background(), e.token)
+	if err != nil {
+		return err
+	}
+	t, r := e.target, e.report
+	var verdict error
+	organization := func(id string) logto.Requirement {
+		return logto.Organization(func(*http.Request) string { return id })
+	}
+	var naming []logto.Requirement // the organization
+	if e.organized {
+		if err := t.meets(e.token, organization(e.organization)); err != nil {
+			verdict = err
+			r.add("organization", fail, plain(err), remedies["organization"])
+			naming = append(naming, logto.AnyOrganization())
+		} else {
+			r.add("organization", ok, quote(e.organization), "")
+			naming = append(naming, organization(e.organization))
+		}
+	}
+	if len(e.scopes) > 0 {
+		err := t.meets(e.token, append(slices.Clone(naming), logto.Scopes(e.scopes...))...)
+		switch {
+		case err == nil:
+			r.add("scopes", ok, "granted: "+quote(strings.Join(e.scopes, " ")), "")
+		case verdict != nil && logto.Reason(err) == "organization":
+			r.add("scopes", skip, "not checked, as the organization is wrong", "")
+		default:
+			verdict = firstError(verdict, err)
+			hint := remedies[logto.Reason(err)]
+			if logto.Reason(err) == "organization" {
+				hint = "give -organization too; the route must have logto.Organization(…)"
+			}
+			r.add("scopes", fail, plain(err), hint)
+		}
+	}
+
+	ask := func(name string, reqs ...logto.Requirement) {
+		err := t.meets(e.token, reqs...)
+		q := requirement{Requirement: name, Meets: err == nil}
+		if err != nil {
+			q.Why = plain(err)
+		}
+		r.Requirements = append(r.Requirements, q)
+	}
+	ask("logto.Users()", logto.Users())
+	ask("logto.Machines()", logto.Machines())
+	ask("logto.AnyOrganization()", logto.AnyOrganization())
+	bound := claims.OrganizationID()
+	if bound != "" {
+		ask("logto.Organization(…) of "+quote(bound), organization(bound))
+	}
+	if e.organized && e.organization != bound {
+		ask("logto.Organization(…) of "+quote(e.organization), organization(e.organization))
+	}
+	scopes := []string(e.scopes)
+	if len(scopes) == 0 {
+		// What can't be a scope would make Scopes panic.
+		scopes = slices.DeleteFunc(claims.Scopes(), func(s string) bool {
+			return strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == '"' || r == '\\' || r > '~' })
+		})
+	}
+	scopes = scopes[:min(len(scopes), 20)]
+	for _, scope := range scopes {
+		if bound == "" {
+			ask("logto.Scopes("+strconv.Quote(scope)+")", logto.Scopes(scope))
+		} else {
+			ask("logto.Scopes("+strconv.Quote(scope)+") with logto.AnyOrganization()", logto.AnyOrganization(), logto.Scopes(scope))
+		}
+	}
+	if len(scopes) == 0 {
+		r.Requirements = append(r.Requirements, requirement{Requirement: "logto.Scopes(…)",
+			Why: "the token has no scope; Logto drops silently what the user's roles don't grant or the client didn't ask for"})
+	} else if bound != "" {
+		ask("logto.Scopes("+strconv.Quote(scopes[0])+") without the organization", logto.Scopes(scopes[0]))
+	}
+	return verdict
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *explainer) conclude(verdict error) {
+	r := e.report
+	r.OK = verdict == nil
+	switch {
+	case verdict != nil:
+		r.Verdict, r.Reason = "refused", logto.Reason(verdict)
+		status := "401"
+		switch {
+		case errors.Is(verdict, logto.ErrForbidden):
+			status = "403"
+		case errors.Is(verdict, logto.ErrKeysUnavailable):
+			status = "503"
+		}
+		r.Summary = fmt.Sprintf("Refused, %s: %s (%s; docs/troubleshooting.md#%s)", r.Reason, plain(verdict), status, r.Reason)
+		others := slices.DeleteFunc(r.failed(), func(name string) bool { return name == step(verdict) })
+		if errors.Is(verdict, logto.ErrInvalidToken) && len(others) > 0 {
+			r.Summary += ". Also wrong: " + strings.Join(others, ", ")
+		}
+		if e.target == nil {
+			r.Summary = fmt.Sprintf("Nothing was verified, as there is no -endpoint. It would be refused, %s: %s", r.Reason, plain(verdict))
+		}
+	case e.target == nil:
+		r.Verdict = "unverified"
+		r.Summary = "Nothing was verified: anybody could have written this token. Give -endpoint and -audience."
+	default:
+		r.Verdict = "accepted"
+		r.Summary = "Accepted"
+		if user := stringOf(e.claims["sub"]); e.claims["sub"] == e.claims["client_id"] {
+			r.Summary += ": machine " + quote(user)
+		} else {
+			r.Summary += ": user " + quote(user)
+		}
+		if len(e.scopes) == 0 && !e.organized {
+			r.Summary += ". A 403 is then by a requirement of the route: see above, or give -scope and -organization"
+		}
+	}
+}

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	maxBody  = 1 << 20 // bytes of an answer, decompressed
+	maxToken = 64 << 10
+)
+
+var noURL url.URL
+
+// newTransport makes what the library uses by default.
+var newTransport = func() http.RoundTripper {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+		ForceAttemptHTTP2:      true,
+		TLSHandshakeTimeout:    5 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		DisableKeepAlives:      true,
+	}
+}
+
+// A recorder asks each address once, however often it is asked itself: what the
+// library saw is what the report shows.
+type recorder struct {
+	next http.RoundTripper
+
+	mu   sync.Mutex
+	seen []*exchange
+}
+
+// An exchange is a request and how it ended.
+type exchange struct {
+	url     string
+	status  int // 0: no answer
+	header  http.Header
+	body    []byte // one byte more than maxBody if the answer was larger
+	err     error  // of the request, or while reading the body
+	tls     *tls.ConnectionState
+	remote  string
+	proxied bool
+	start   time.Time
+	took    time.Duration // until the header came
+}
+
+func newRecorder() *recorder { return &recorder{next: newTransport()} }
+
+func (r *recorder) first() *exchange {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.seen) == 0 {
+		return nil
+	}
+	return r.seen[0]
+}
+
+// last is the exchange after redirects, if there were any.
+func (r *recorder) last() *exchange {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.seen) == 0 {
+		return nil
+	}
+	return r.seen[len(r.seen)-1]
+}
+
+func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, x := range r.seen {
+		if x.url == req.URL.String() {
+			return x.replay(req)
+		}
+	}
+	x := r.ask(req)
+	r.seen = append(r.seen, x)
+	return x.replay(req)
+}
+
+func (r *recorder) ask(req *http.Request) *exchange {
+	x := &exchange{url: req.URL.String(), start: time.Now()}
+	if proxy, err := http.ProxyFromEnvironment(req); err == nil && proxy != nil {
+		x.proxied = true
+	}
+	res, err := r.next.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		GotConn: func(c httptrace.GotConnInfo) { x.remote = c.Conn.RemoteAddr().String() },
+	})))
+	x.took = time.Since(x.start)
+	if err != nil {
+		x.err = inTime(req.Context(), err)
+		return x
+	}
+	defer res.Body.Close()
+	x.status, x.header, x.tls = res.StatusCode, res.Header, res.TLS
+	if x.body, err = io.ReadAll(io.LimitReader(res.Body, maxBody+1)); err != nil {
+		x.err = inTime(req.Context(), err)
+	}
+	return x
+}
+
+// inTime gives the several errors of a request that ran out of time one text.
+func inTime(ctx context.Context, err error) error {
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return errTime
+	}
+	return err
+}
+
+var errTime = fmt.Errorf("no answer in time: %w", context.DeadlineExceeded)
+
+func (x *exchange) replay(req *http.Request) (*http.Response, error) {
+	if x.status == 0 {
+		return nil, x.err
+	}
+	var body io.Reader = bytes.NewReader(x.body)
+	if x.err != nil {
+		body = io.MultiReader(body, failing{x.err})
+	}
+	return &http.Response{
+		Status: fmt.Sprintf("%d %s", x.status, http.StatusText(x.status)), StatusCode: x.status,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: x.header.Clone(), ContentLength: -1,
+		Request: req, Body: io.NopCloser(body),
+	}, nil
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// get asks one address. It follows no redirect to another host or away from https.
+func (r *recorder) get(ctx context.Context, address string, timeout time.Duration) (*exchange, error) {
+	client := &http.Client{Transport: r, Timeout: timeout, CheckRedirect: func(req *http.Request, via []*http.Request) error {
+		last := via[len(via)-1].URL
+		switch {
+		case len(via) > 3:
+			return errors.New("more than 3 redirects")
+		case req.URL.Host != last.Host || last.Scheme == "https" && req.URL.Scheme != "https":
+			return fmt.Errorf("redirect to another host or away from https: %s", req.URL.Scheme+"://"+req.URL.Host)
+		}
+		return nil
+	}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/json")
+	res, err := client.Do(req)
+	if err != nil {
+		return r.last(), err
+	}
+	_ = res.Body.Close()
+	x := r.exchange(res.Request.URL.String())
+	switch {
+	case x.err != nil:
+		return x, x.err
+	case len(x.body) > maxBody:
+		return x, fmt.Errorf("the answer has over %d bytes", maxBody)
+	}
+	return x, nil
+}
+
+func (r *recorder) exchange(address string) *exchange {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, x := range r.seen {
+		if x.url == address {
+			return x
+		}
+	}
+	return nil
+}
+
+// offline is a network that can't be reached.
+type offline struct{}
+
+func (offline) RoundTrip(*http.Request) (*http.Response, error) { return nil, errors.New("offline") }
+
+// served is a network where every answer is this key set.
+type served string
+
+func (s served) RoundTrip(req *http.Request) (*http.Response, error) {
+	x := exchange{status: http.StatusOK, header: http.Header{"Content-Type": {"application/jwk-set+json"}}, body: []byte(s)}
+	return x.replay(req)
+}
+
+// sink is a ResponseWriter that keeps the body.
+type sink struct {
+	header http.Header
+	body   bytes.Buffer
+}
+
+func (s *sink) Header() http.Header {
+	if s.header == nil {
+		s.header = http.Header{}
+	}
+	return s.header
+}
+func (s *sink) WriteHeader(int)             {}
+func (s *sink) Write(p []byte) (int, error) { return s.body.Write(p) }
+
+// networkHint tells the likely mistake behind a failed request, and whether TLS
+// is what failed.
+func networkHint(err error) (hint string, isTLS bool) {
+	var dns *net.DNSError
+	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var verification *tls.CertificateVerificationError
+	text := err.Error()
+	switch {
+	case errors.As(err, &dns):
+		return "the name is not known from here. In a container or cluster Logto may have another one: keep the public address in Endpoint and give the internal one as -jwks-url (Config.JWKSURL)", false
+	case errors.Is(err, syscall.ECONNREFUSED), strings.Contains(text, "refused"):
+		return "nothing listens there, seen from here. In a container, localhost is the container itself and Logto has another name: keep the public address in Endpoint and give the internal one as -jwks-url (Config.JWKSURL)", false
+	case errors.As(err, &authority):
+		return "the certificate is by an authority that this machine doesn't trust. For a try: SSL_CERT_FILE=ca.pem logto doctor …; in the service the same variable, or a Config.HTTPClient that trusts it. Never InsecureSkipVerify", true
+	case errors.As(err, &host):
+		return "the certificate is for another name: use the name in the certificate, or give Logto one for this name", true
+	case errors.As(err, &invalid):
+		return "renew the certificate; if it is new, look at this machine's clock", true
+	case errors.As(err, &verification), strings.Contains(text, "tls: "), strings.Contains(text, "HTTP response to HTTPS client"):
+		return "the server doesn't speak TLS as it should at this port. If a proxy does TLS for Logto, use the proxy's address", true
+	case strings.Contains(text, "redirect"):
+		return "a redirect to another host is not followed, as keys from there could be anybody's: configure the address where it leads, if that is your Logto", false
+	case strings.Contains(text, "Client.Timeout"), errors.Is(err, context.DeadlineExceeded), isTimeout(err):
+		return "a firewall, a wrong port, a proxy that must be used (HTTPS_PROXY), or Logto is overloaded", false
+	}
+	return "something in between breaks the connection, a proxy or a firewall, or Logto is just starting", false
+}
+
+func isTimeout(err error) bool {
+	var n net.Error
+	return errors.As(err, &n) && n.Timeout()
+}
+
+// decodeJSON keeps numbers as they are written.
+func decodeJSON(data []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("something follows the JSON value")
+	}
+	return nil
+}

@@ -1,0 +1,331 @@
+// Logto finds out why an API refuses a token, or why it can't get Logto's keys.
+//
+//	logto doctor  -endpoint https://tenant.logto.app -audience https://api.example.com
+//	logto explain -endpoint https://tenant.logto.app -audience https://api.example.com <token.txt
+//
+// Doctor checks what a logto.Config would meet: whether Logto can be reached, its
+// certificate, each published key, the issuer that Logto calls itself, the
+// clocks. It ends with the Config to write.
+//
+// Explain reads one token from standard input, never from its arguments, and
+// tells for each check what it saw, and which requirements of a route the token
+// meets. Without -endpoint or -issuer it decodes, and verifies nothing. What it
+// says about a token is the verdict of package logto itself. It prints the claims
+// in it, which may be personal data, but never the token or its signature.
+//
+// The exit status is 0 if all is well (a warn is no problem), 1 if a problem was
+// found or the token was refused, 2 if the command line makes no sense.
+//
+// # JSON
+//
+// With -json, standard output has one object, in ASCII. Members may be added, but
+// none of these changes:
+//
+//	command  "doctor" or "explain"
+//	ok       whether the exit status is 0
+//	verdict  "ok" or "problem"; of explain "accepted", "refused" or "unverified"
+//	reason   of a refused token: a code of docs/troubleshooting.md, else ""
+//	summary  the verdict in a sentence
+//	checks   a list, in the order of the checks: name, status ("ok", "warn",
+//	         "fail", "note", "skip"), saw (what was found) and, if there is
+//	         something to do, hint. One with the name "key" also has key: id,
+//	         type, algorithm ("" if the key names none), usable, why (not)
+//	token    of explain: header and claims as decoded, long values cut; or absent
+//	requirements  of an accepted token: requirement, meets, why (not)
+//	config   of doctor: the Go expression to write
+//
+// The names of the checks are: config, reach, tls, jwks, key, discovery, internal,
+// clock, audience of doctor; config (if it is refused), form, type, algorithm,
+// claims, issuer, audience, client, times, key, signature, clock, organization,
+// scopes of explain.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed-70fe37f4/logto"
+)
+
+const usage = `usage: logto doctor  -endpoint URL -audience API [flags]
+       logto explain -endpoint URL -audience API [flags] <token
+
+doctor checks Logto's address, keys, issuer and clock against a configuration.
+explain reads a token from standard input and tells why it is accepted or refused;
+without -endpoint or -issuer it only decodes.
+
+  -endpoint URL         address of Logto, such as https://tenant.logto.app
+  -audience API         identifier of the API in Logto; may be repeated
+  -issuer URL           accepted issuer, if not the endpoint's; may be repeated
+  -jwks-url URL         address of the key set, if not the endpoint's
+  -client-id ID         accept only this application; may be repeated
+  -organization-tokens  accept organization tokens too
+  -insecure-allow-http  allow keys over http from a host that is not loopback
+  -timeout DURATION     for each request, at most 10s
+  -json                 print JSON: see go doc github.com/seed-70fe37f4/logto/cmd/logto
+
+explain only:
+  -scope SCOPE          scope that the route asks for; may be repeated
+  -organization ID      organization that the route belongs to
+
+exit status: 0 ok, 1 problem found or token refused, 2 usage
+`
+
+const noTokenArgument = `logto: a token must not be on the command line: everybody on this machine can read
+that (ps), and the shell keeps it in its history. Whoever has the token is its user
+until it expires. Give it on standard input:
+
+	logto explain -endpoint … -audience … <token.txt
+	pbpaste | logto explain …        (macOS; Linux: wl-paste, xclip -o)
+`
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// options is a command line.
+type options struct {
+	config       logto.Config
+	json         bool
+	timeout      time.Duration
+	scopes       list
+	organization string
+	organized    bool // -organization was given
+}
+
+type list []string
+
+func (l *list) String() string { return strings.Join(*l, " ") }
+
+func (l *list) Set(s string) error {
+	*l = append(*l, s)
+	return nil
+}
+
+const maxTimeout = 10 * time.Second
+
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	o, command, err := parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		_, _ = io.WriteString(stdout, usage)
+		return 0
+	case errors.Is(err, errTokenArgument):
+		_, _ = io.WriteString(stderr, noTokenArgument)
+		return 2
+	case err != nil:
+		_, _ = fmt.Fprintf(stderr, "logto: %s\nlogto -h lists the flags\n", clean(err.Error()))
+		return 2
+	}
+	var r *report
+	if command == "doctor" {
+		r = doctor(o)
+	} else {
+		r = explain(o, stdin, stderr)
+	}
+	if o.json {
+		err = r.writeJSON(stdout)
+	} else {
+		err = r.writeText(stdout, styleOf(stdout))
+	}
+	switch {
+	case err != nil:
+		_, _ = fmt.Fprintln(stderr, "logto: writing the report:", err)
+		return 1
+	case !r.OK:
+		return 1
+	}
+	return 0
+}
+
+var errTokenArgument = errors.New("token on the command line")
+
+func parse(args []string) (*options, string, error) {
+	// Before anything else, so that no message repeats a token.
+	for _, arg := range args {
+		if name := strings.TrimLeft(arg, "-"); strings.Count(arg, ".") >= 2 && strings.Contains(arg, "eyJ") ||
+			arg != name && (name == "token" || strings.HasPrefix(name, "token=")) {
+			return nil, "", errTokenArgument
+		}
+	}
+	if len(args) == 0 {
+		return nil, "", errors.New("say doctor or explain")
+	}
+	command := args[0]
+	switch command {
+	case "doctor", "explain":
+	case "help", "-h", "-help", "--help":
+		return nil, "", flag.ErrHelp
+	default:
+		// It isn't repeated: it may be a token.
+		return nil, "", errors.New("the first argument must be doctor or explain")
+	}
+	o := &options{}
+	var audiences, issuers, clients list
+	f := flag.NewFlagSet(command, flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.StringVar(&o.config.Endpoint, "endpoint", "", "")
+	f.Var(&audiences, "audience", "")
+	f.Var(&issuers, "issuer", "")
+	f.StringVar(&o.config.JWKSURL, "jwks-url", "", "")
+	f.Var(&clients, "client-id", "")
+	f.BoolVar(&o.config.OrganizationTokens, "organization-tokens", false, "")
+	f.BoolVar(&o.config.InsecureAllowHTTP, "insecure-allow-http", false, "")
+	f.DurationVar(&o.timeout, "timeout", maxTimeout, "")
+	f.BoolVar(&o.json, "json", false, "")
+	if command == "explain" {
+		f.Var(&o.scopes, "scope", "")
+		f.StringVar(&o.organization, "organization", "", "")
+	}
+	if err := f.Parse(args[1:]); err != nil {
+		return nil, "", err
+	}
+	o.config.Audiences, o.config.Issuers, o.config.ClientIDs = audiences, issuers, clients
+	f.Visit(func(f *flag.Flag) { o.organized = o.organized || f.Name == "organization" })
+	switch {
+	case f.NArg() > 0 && command == "explain":
+		return nil, "", errTokenArgument
+	case f.NArg() > 0:
+		return nil, "", errors.New("doctor takes flags only")
+	case o.timeout <= 0 || o.timeout > maxTimeout:
+		return nil, "", fmt.Errorf("-timeout must be over 0 and at most %v", maxTimeout)
+	case command == "doctor" && !o.hasIssuer():
+		return nil, "", errors.New("doctor needs -endpoint (or -issuer)")
+	case o.hasIssuer() && len(audiences) == 0 && !o.config.OrganizationTokens:
+		return nil, "", errors.New("-audience is missing: the identifier of the API under API resources in the Logto console")
+	case !o.hasIssuer() && (len(audiences)+len(clients)+len(o.scopes) > 0 || o.organized || o.config.JWKSURL != "" || o.config.OrganizationTokens):
+		return nil, "", errors.New("nothing can be verified without -endpoint (or -issuer)")
+	}
+	for _, scope := range o.scopes {
+		// What logto.Scopes would panic about.
+		if scope == "" || strings.ContainsFunc(scope, func(r rune) bool { return r <= ' ' || r == '"' || r == '\\' || r > '~' }) {
+			return nil, "", errors.New("-scope takes one scope; repeat it for more")
+		}
+	}
+	return o, command, nil
+}
+
+func (o *options) hasIssuer() bool { return o.config.Endpoint != "" || len(o.config.Issuers) > 0 }
+
+// A target is Logto as the configuration sees it, asked once.
+type target struct {
+	verifier *logto.Verifier
+	issuers  []string
+	net      *recorder
+	jwksURL  string
+	keys     *exchange // the request for the key set, after redirects
+	keysErr  error     // what the library says of it; nil if there are usable keys
+	refused  error     // by a requirement, for the moment of a call of meets
+}
+
+// reach builds the verifier and lets it fetch the key set. The error is one of
+// logto.New.
+func (o *options) reach(ctx context.Context) (*target, error) {
+	t := &target{net: newRecorder()}
+	cfg := o.config
+	cfg.HTTPClient = &http.Client{Transport: t.net, Timeout: o.timeout}
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	cfg.ErrorHandler = func(_ http.ResponseWriter, _ *http.Request, err error) { t.refused = err }
+	var err error
+	if t.verifier, err = logto.New(cfg); err != nil {
+		return nil, err
+	}
+	t.issuers = issuersOf(cfg)
+	t.keysErr = t.verifier.Refresh(ctx)
+	if t.keys = t.net.last(); t.keys == nil {
+		t.keys = &exchange{url: cfg.JWKSURL, err: t.keysErr} // not even asked
+		t.jwksURL = cfg.JWKSURL
+		return t, nil
+	}
+	t.jwksURL = t.net.first().url
+	return t, nil
+}
+
+// meets returns what Require with these requirements says of a request with the
+// token.
+func (t *target) meets(token string, reqs ...logto.Requirement) error {
+	t.refused = nil
+	r := &http.Request{Method: http.MethodGet, URL: &noURL, Header: http.Header{"Authorization": {"Bearer " + token}}}
+	passed := false
+	logto.Require(t.verifier, reqs...)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { passed = true })).ServeHTTP(&sink{}, r)
+	if !passed && t.refused == nil {
+		return errors.New("refused")
+	}
+	return t.refused
+}
+
+// issuersOf is which issuers a valid configuration accepts.
+func issuersOf(cfg logto.Config) []string {
+	if len(cfg.Issuers) > 0 {
+		return cfg.Issuers
+	}
+	cfg.Audiences = []string{"any"}
+	v, err := logto.New(cfg)
+	if err != nil {
+		return nil
+	}
+	var s sink
+	v.ResourceMetadata().ServeHTTP(&s, &http.Request{Method: http.MethodGet, URL: &noURL})
+	var document struct {
+		Servers []string `json:"authorization_servers"`
+	}
+	if decodeJSON(s.body.Bytes(), &document) != nil {
+		return nil
+	}
+	return document.Servers
+}
+
+// plain takes the sentinel's text away from the beginning of an error's.
+func plain(err error) string {
+	text := err.Error()
+	for _, sentinel := range []error{logto.ErrExpired, logto.ErrInvalidToken, logto.ErrForbidden, logto.ErrNoToken, logto.ErrKeysUnavailable} {
+		text = strings.TrimPrefix(text, sentinel.Error()+": ")
+	}
+	return strings.TrimPrefix(text, "logto: ")
+}
+
+// style is how text is written: for eyes or for a pipe.
+type style struct {
+	colour bool
+	width  int // 0: one line per check
+}
+
+func styleOf(w io.Writer) style {
+	if !isTerminal(w) {
+		return style{}
+	}
+	// Old consoles of Windows print escape sequences as they are.
+	console := runtime.GOOS == "windows" && os.Getenv("WT_SESSION") == "" && os.Getenv("TERM") == ""
+	return style{
+		colour: os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && !console,
+		width:  terminalWidth(),
+	}
+}
+
+func isTerminal(v any) bool {
+	f, ok := v.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// terminalWidth is what the shell says, if it does.
+func terminalWidth() int {
+	width := 80
+	_, _ = fmt.Sscan(os.Getenv("COLUMNS"), &width)
+	return min(max(width, 60), 120)
+}
+
+func has(list []string, s string) bool { return slices.Contains(list, s) }
