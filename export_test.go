@@ -61,7 +61,13 @@ func (v *Verifier) OccupyChecks() (free func()) {
 
 // For the fuzz targets.
 
-func BearerToken(h http.Header) (string, error) { return bearerToken(h) }
+func BearerToken(h http.Header) (string, error) {
+	token, err := bearerToken(h)
+	if err == nil && !isToken68(token) {
+		return "", errCredentials
+	}
+	return token, err
+}
 
 func ParseHeader(data []byte) (algorithm, keyID string, err error) {
 	h, err := parseHeader(data)

@@ -291,6 +291,8 @@ func (v *Verifier) verify(ctx context.Context, token string) (_ *Claims, remembe
 		return nil, false, errTooLong
 	case strings.Count(token, ".") != 2:
 		return nil, false, notCompact(token)
+	case strings.IndexByte("eCDI", token[0]) < 0:
+		return nil, false, errHeader // base64url of a brace or of JSON's white space begins so
 	}
 	claims, sum := v.tokens.get(token)
 	if claims != nil {

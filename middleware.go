@@ -158,6 +158,11 @@ func (rt *route) admit(r *http.Request) (s *state, remembered bool, err error) {
 		claims, remembered, err = rt.verifier.verify(r.Context(), token)
 	}
 	if err != nil {
+		// What was accepted is a token68; that of a refused one decides between
+		// 400 and 401.
+		if !isToken68(token) {
+			err = errCredentials
+		}
 		return s, remembered, err
 	}
 	s.organization = s.organization || rt.namesOrganization
@@ -182,7 +187,8 @@ func (rt *route) admit(r *http.Request) (s *state, remembered bool, err error) {
 
 // bearerToken takes the token from the Authorization header (RFC 6750 section
 // 2.1). There must be one field line; what a proxy might have folded into one is
-// malformed. Another scheme is no token (RFC 6750 section 3.1).
+// malformed. Another scheme is no token (RFC 6750 section 3.1). Whether what comes
+// after Bearer is a token68, isToken68 tells.
 func bearerToken(h http.Header) (string, error) {
 	lines := h["Authorization"]
 	if len(lines) == 0 {
@@ -203,7 +209,7 @@ func bearerToken(h http.Header) (string, error) {
 	if len(token) > maxToken {
 		return "", errTooLong // whatever it is: it is not looked through
 	}
-	if !found || !isToken68(token) {
+	if !found {
 		return "", errCredentials
 	}
 	return token, nil
@@ -238,8 +244,7 @@ func isToken68(s string) bool {
 	return s != ""
 }
 
-// token68 are its characters. The table is worth it: they are looked at in every
-// request.
+// token68 are its characters.
 var token68 = func() (table [256]bool) {
 	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/") {
 		table[c] = true
