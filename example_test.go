@@ -166,6 +166,7 @@ func ExampleWriteError() {
 	cfg := issuer.Config()
 	cfg.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
 		if errors.Is(err, logto.ErrForbidden) {
+			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(http.StatusForbidden)
 			_ = json.NewEncoder(w).Encode(map[string]string{"code": "forbidden"})
 			return

@@ -93,7 +93,8 @@ type Config struct {
 	HTTPClient *http.Client
 
 	// Logger gets a line for each refused request (its reason, what was got and
-	// wanted, the likely mistake; at most 10 a reason in 10 s) and for what
+	// wanted, the likely mistake; at most 10 a reason in 10 s; at debug level where
+	// there is no Authorization header) and for what
 	// happens to the key set. Nil is slog.Default() at the time of the line.
 	Logger *slog.Logger
 
@@ -334,7 +335,7 @@ func (v *Verifier) verifyAnew(ctx context.Context, token string, sum tokenSum) (
 	headerPart, rest, _ := strings.Cut(token, ".")
 	payloadPart, signaturePart, _ := strings.Cut(rest, ".")
 	if len(headerPart) > maxHeader {
-		return nil, errHeader
+		return nil, errLongHeader
 	}
 	header, err := decodePart(headerPart)
 	if err != nil {
@@ -561,15 +562,16 @@ const (
 // Refusals without anything of the token in them are made once: refusing noise
 // must cost next to nothing.
 var (
-	errNoToken  = &refusal{kind: ErrNoToken, reason: reasonNoToken, text: "want Authorization: Bearer and an access token"}
-	errTooLong  = refuse(ErrInvalidToken, reasonMalformed, "the token has over %d bytes", maxToken)
-	errEncoding = refuse(ErrInvalidToken, reasonMalformed, "a part of the token is not strict base64url")
-	errHeader   = refuse(ErrInvalidToken, reasonMalformed, "the token's header is not one well-formed JSON object")
-	errPayload  = refuse(ErrInvalidToken, reasonMalformed, "the token's payload is not one well-formed JSON object")
-	errParts    = refuse(ErrInvalidToken, reasonMalformed, "the token has not three parts")
-	errOpaque   = refuse(ErrInvalidToken, reasonOpaque, "the token is opaque, no JWT: the client must ask for this API's resource (React: resources in LogtoConfig and getAccessToken(resource); machine: the resource parameter)")
-	errJSWord   = refuse(ErrInvalidToken, reasonOpaque, "the client sent the word undefined or null for a token: getAccessToken gave nothing; is the user signed in, is the resource in LogtoConfig.resources?")
-	errKeyID    = refuse(ErrInvalidToken, reasonMalformed, "the token's header has no usable kid")
+	errNoToken    = &refusal{kind: ErrNoToken, reason: reasonNoToken, text: "want Authorization: Bearer and an access token"}
+	errTooLong    = refuse(ErrInvalidToken, reasonMalformed, "the token has over %d bytes", maxToken)
+	errEncoding   = refuse(ErrInvalidToken, reasonMalformed, "a part of the token is not strict base64url")
+	errHeader     = refuse(ErrInvalidToken, reasonMalformed, "the token's header is not one well-formed JSON object")
+	errLongHeader = refuse(ErrInvalidToken, reasonMalformed, "the token's header has over %d characters", maxHeader)
+	errPayload    = refuse(ErrInvalidToken, reasonMalformed, "the token's payload is not one well-formed JSON object")
+	errParts      = refuse(ErrInvalidToken, reasonMalformed, "the token has not three parts")
+	errOpaque     = refuse(ErrInvalidToken, reasonOpaque, "the token is opaque, no JWT: the client must ask for this API's resource (React: resources in LogtoConfig and getAccessToken(resource); machine: the resource parameter)")
+	errJSWord     = refuse(ErrInvalidToken, reasonOpaque, "the client sent the word undefined or null for a token: getAccessToken gave nothing; is the user signed in, is the resource in LogtoConfig.resources?")
+	errKeyID      = refuse(ErrInvalidToken, reasonMalformed, "the token's header has no usable kid")
 
 	errNoIssuer   = refuse(ErrInvalidToken, reasonMalformed, "claim iss is missing or empty")
 	errNoSubject  = refuse(ErrInvalidToken, reasonMalformed, "claim sub is missing or empty")

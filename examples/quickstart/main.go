@@ -134,7 +134,8 @@ func printCommands(out io.Writer, url string, issuer *logtotest.Issuer) {
 		}
 		fmt.Fprintf(out, "# %s\ncurl -i%s %s%s\n\n", try.what, header, url, try.path)
 	}
-	fmt.Fprintln(out, "Ctrl-C stops it. What is refused, and why, stands in the log:")
+	fmt.Fprintf(out, "Why is a token refused? go run ./cmd/logto explain -endpoint %s -audience %s, with the token as its input\n", issuer.Endpoint(), logtotest.Audience)
+	fmt.Fprintln(out, "Ctrl-C stops it. What is refused, and why, stands in the log (no token at all: at debug level only):")
 }
 
 // serve serves until ctx ends, and lets requests that run then come to an end.
