@@ -37,6 +37,7 @@ const (
 	fetchTime  = 10 * time.Second // a fetch that takes longer has failed
 	maxBody    = 1 << 20          // bytes of a key set, decompressed
 	maxETag    = 256              // bytes
+	maxError   = 300              // characters of why a fetch failed
 )
 
 // keyCache holds the last good key set. A fetch is started by the request that
@@ -152,11 +153,18 @@ func (c *keyCache) key(ctx context.Context, id string) (*publicKey, error) {
 	return key, nil
 }
 
+// live returns the key set if it may be used.
+func (c *keyCache) live() *keySet {
+	if set := c.set.Load(); set != nil && set.age(time.Now()) < deadAge {
+		return set
+	}
+	return nil
+}
+
 // fetchKey is for a key that isn't there: it waits for a fetch.
 func (c *keyCache) fetchKey(ctx context.Context, id string, now time.Time) (*publicKey, error) {
-	set := c.set.Load()
-	err := c.refreshAndWait(ctx, now, set != nil && set.age(now) < deadAge)
-	if set = c.set.Load(); set != nil && set.age(time.Now()) < deadAge {
+	err := c.refreshAndWait(ctx, now, c.live() != nil)
+	if set := c.live(); set != nil {
 		if key := set.keys[id]; key != nil {
 			return key, nil
 		}
@@ -193,9 +201,6 @@ func (c *keyCache) refreshAndWait(ctx context.Context, asked time.Time, forUnkno
 }
 
 func (c *keyCache) unavailable(cause error) error {
-	if cause != nil && len(cause.Error()) > 300 { // it may repeat what the endpoint sent
-		cause = fmt.Errorf("%.300s…", cause.Error())
-	}
 	return &refusal{kind: ErrKeysUnavailable, reason: reasonKeys, text: "no usable key set from " + c.url, cause: cause}
 }
 
@@ -211,7 +216,7 @@ func (c *keyCache) await(ctx context.Context) error {
 }
 
 func (c *keyCache) ready() error {
-	if set := c.set.Load(); set != nil && set.age(time.Now()) < deadAge {
+	if c.live() != nil {
 		return nil
 	}
 	c.mu.Lock()
@@ -254,6 +259,9 @@ func (c *keyCache) run(f *fetch) {
 	defer cancel()
 	old := c.set.Load()
 	set, ignored, err := c.getSafely(ctx, old)
+	if err != nil && len(err.Error()) > maxError {
+		err = fmt.Errorf("%.*s…", maxError, err.Error()) // it may repeat what the endpoint sent
+	}
 
 	c.mu.Lock()
 	failures := c.failures
@@ -310,8 +318,7 @@ func (c *keyCache) report(old *keySet, added, removed, ignored []string, failure
 			if old != nil {
 				age = old.age(time.Now()).Round(time.Second).String()
 			}
-			text := err.Error() // it may repeat what the endpoint sent
-			log.Warn("logto: key set not fetched", "url", c.url, "error", text[:min(len(text), 300)], "failures", failures+1, "age_of_last_good", age)
+			log.Warn("logto: key set not fetched", "url", c.url, "error", err, "failures", failures+1, "age_of_last_good", age)
 		}
 		return
 	}

@@ -159,8 +159,8 @@ func (rt *route) admit(r *http.Request) (s *state, remembered bool, err error) {
 	}
 	if err != nil {
 		// What was accepted is a token68; that of a refused one decides between
-		// 400 and 401.
-		if !isToken68(token) {
+		// 400 and 401. What is too long is not looked through.
+		if err != errTooLong && !isToken68(token) {
 			err = errCredentials
 		}
 		return s, remembered, err
@@ -206,9 +206,6 @@ func bearerToken(h http.Header) (string, error) {
 		return "", errScheme
 	}
 	token := strings.TrimLeft(rest, " ")
-	if len(token) > maxToken {
-		return "", errTooLong // whatever it is: it is not looked through
-	}
 	if !found {
 		return "", errCredentials
 	}
