@@ -6,6 +6,10 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/seed-70fe37f4/logto/internal/jwk"
+	"github.com/seed-70fe37f4/logto/internal/refusal"
+	"github.com/seed-70fe37f4/logto/internal/strictjson"
 )
 
 // For the tests in package logto_test.
@@ -13,9 +17,9 @@ import (
 const (
 	StaleAge, WaitAge, DeadAge, MaxWait = staleAge, waitAge, deadAge, maxWait
 	FetchPause, RetryPause, FetchTime   = fetchPause, retryPause, fetchTime
-	MaxToken, MaxKeyID, MaxBody         = maxToken, maxKeyID, maxBody
+	MaxToken, MaxKeyID, MaxBody         = maxToken, jwk.MaxKeyID, maxBody
 	MaxHeader                           = maxHeader
-	MaxDepth                            = maxDepth
+	MaxDepth                            = strictjson.MaxDepth
 )
 
 // SetWallClock makes the key set look as if the wall clock had moved by d since
@@ -34,30 +38,40 @@ func (v *Verifier) SetWallClock(d time.Duration) {
 // gone back by d, to before it was issued.
 func (v *Verifier) SetTokenClock(t *testing.T, token string, d time.Duration) {
 	t.Helper()
-	claims, err := v.Verify(context.Background(), token)
+	verified, _, err := v.verify(context.Background(), token, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	later := *claims
-	later.issuedAt = later.issuedAt.Add(d)
-	_, sum := v.tokens.get(token)
-	v.tokens.add(sum, &later)
+	later, claims := *verified, *verified.claims
+	claims.issuedAt = claims.issuedAt.Add(d)
+	later.claims = &claims
+	v.tokens.add(token, &later)
 	if _, err := v.Verify(context.Background(), token); !errors.Is(err, ErrInvalidToken) {
 		t.Errorf("error %v, want ErrInvalidToken", err)
 	}
 }
 
+// Forget takes a token out of memory, until remember.
+func (v *Verifier) Forget(token string) (remember func()) {
+	t, sum := v.tokens.get(token)
+	v.tokens.lru.Remove(sum)
+	return func() { v.tokens.add(token, t) }
+}
+
 // OccupyChecks runs as many signature checks as may run at once, until free.
 func (v *Verifier) OccupyChecks() (free func()) {
-	for range cap(v.checks) {
-		v.checks <- struct{}{}
+	for range cap(v.signatures) {
+		v.signatures <- struct{}{}
 	}
 	return func() {
-		for range cap(v.checks) {
-			<-v.checks
+		for range cap(v.signatures) {
+			<-v.signatures
 		}
 	}
 }
+
+// Reasons is the table of reasons.
+func Reasons() []*refusal.Reason { return reasons }
 
 // For the fuzz targets.
 
@@ -78,15 +92,10 @@ func ParseClaims(data []byte) (*Claims, error) { return parseClaims(data) }
 
 // ParseKeySet returns for each key ID the algorithms, and the public key.
 func ParseKeySet(data []byte) (map[string][]string, map[string]any, error) {
-	keys, _, err := parseKeySet(data, nil)
+	keys, _, err := jwk.ParseSet(data, nil)
 	algorithms, public := map[string][]string{}, map[string]any{}
 	for id, key := range keys {
-		algorithms[id] = key.algorithms
-		if key.ec != nil {
-			public[id] = key.ec
-		} else {
-			public[id] = key.rsa
-		}
+		algorithms[id], public[id] = key.Algorithms(), key.Public()
 	}
 	return algorithms, public, err
 }

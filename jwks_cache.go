@@ -1,19 +1,14 @@
+// The cache of the key set: when it is fetched, for whom, and how long it serves.
+
 package logto
 
 import (
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/rsa"
-	"crypto/sha256"
-	"crypto/sha512"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
-	"math/big"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -21,7 +16,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/lestrrat-go/jwx/v2/jwk"
+	"github.com/seed-70fe37f4/logto/internal/jwk"
+	"github.com/seed-70fe37f4/logto/internal/policy"
+	"github.com/seed-70fe37f4/logto/internal/quote"
+	"github.com/seed-70fe37f4/logto/internal/refusal"
 )
 
 // How old a key set may be. Logto forbids caching it (max-age=0), so the times
@@ -67,7 +65,7 @@ type fetch struct {
 
 // keySet is an answer of the key endpoint. It doesn't change.
 type keySet struct {
-	keys    map[string]*publicKey
+	keys    jwk.Set
 	etag    string
 	fetched instant
 
@@ -92,36 +90,14 @@ func newKeyCache(url string, client *http.Client, logger func() *slog.Logger, ob
 	if client != nil {
 		c = *client
 	} else {
-		c.Transport = &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
-			ForceAttemptHTTP2:      true,
-			TLSHandshakeTimeout:    5 * time.Second,
-			MaxResponseHeaderBytes: 64 << 10,
-			// A connection is needed every few minutes, and each that is kept
-			// open keeps two goroutines.
-			DisableKeepAlives: true,
-		}
+		c.Transport = policy.NewTransport()
 	}
-	c.CheckRedirect = checkRedirect
+	c.CheckRedirect = policy.CheckRedirect
 	return &keyCache{url: url, client: &c, logger: logger, observer: observer}
 }
 
-func checkRedirect(req *http.Request, via []*http.Request) error {
-	last := via[len(via)-1].URL
-	switch {
-	case len(via) > 3:
-		return errors.New("more than 3 redirects")
-	case req.URL.Host != last.Host:
-		return fmt.Errorf("redirect to another host, %s", cut(req.URL.Host))
-	case last.Scheme == "https" && req.URL.Scheme != "https":
-		return errors.New("redirect from https to http")
-	}
-	return nil
-}
-
 // key returns the key with the given ID, fetching the key set if need be.
-func (c *keyCache) key(ctx context.Context, id string) (*publicKey, error) {
+func (c *keyCache) key(ctx context.Context, id string) (*jwk.Key, error) {
 	set, now := c.set.Load(), time.Now()
 	if set == nil {
 		return c.fetchKey(ctx, id, now)
@@ -161,8 +137,18 @@ func (c *keyCache) live() *keySet {
 	return nil
 }
 
+// stillPublished returns nil if a key that this cache gave is in the key set now, and
+// its ID stands for no other. It waits for nothing, and the age of the key set is the
+// business of key: who was given a key in time is served by it.
+func (c *keyCache) stillPublished(key *jwk.Key) error {
+	if c.set.Load().keys[key.ID()] != key {
+		return unknownKey(key.ID())
+	}
+	return nil
+}
+
 // fetchKey is for a key that isn't there: it waits for a fetch.
-func (c *keyCache) fetchKey(ctx context.Context, id string, now time.Time) (*publicKey, error) {
+func (c *keyCache) fetchKey(ctx context.Context, id string, now time.Time) (*jwk.Key, error) {
 	err := c.refreshAndWait(ctx, now, c.live() != nil)
 	if set := c.live(); set != nil {
 		if key := set.keys[id]; key != nil {
@@ -201,11 +187,7 @@ func (c *keyCache) refreshAndWait(ctx context.Context, asked time.Time, forUnkno
 }
 
 func (c *keyCache) unavailable(cause error) error {
-	return &refusal{kind: ErrKeysUnavailable, reason: reasonKeys, text: "no usable key set from " + c.url, cause: cause}
-}
-
-func unknownKey(id string) error {
-	return refuse(ErrInvalidToken, reasonUnknownKey, "the key set has no key %s: the token is from another Logto, or its key was rotated out", cut(id))
+	return &refusal.Refusal{Reason: reasonKeys, Text: "no usable key set from " + c.url, Cause: cause}
 }
 
 func (c *keyCache) await(ctx context.Context) error {
@@ -277,7 +259,7 @@ func (c *keyCache) run(f *fetch) {
 	c.mu.Unlock()
 	close(f.done)
 
-	var before, after map[string]*publicKey
+	var before, after jwk.Set
 	if old != nil {
 		before, after = old.keys, old.keys
 	}
@@ -334,7 +316,7 @@ func (c *keyCache) report(old *keySet, added, removed, ignored []string, failure
 }
 
 // missing lists the first IDs of a that b has not, or has for another key.
-func missing(a, b map[string]*publicKey) []string {
+func missing(a, b jwk.Set) []string {
 	const most = 10
 	var ids []string
 	for _, id := range slices.Sorted(maps.Keys(a)) {
@@ -380,7 +362,7 @@ func (c *keyCache) get(ctx context.Context, old *keySet) (*keySet, []string, err
 		set.notModified = true
 		return &set, nil, nil
 	case res.StatusCode != http.StatusOK:
-		return nil, nil, fmt.Errorf("the answer is %s", cut(res.Status))
+		return nil, nil, fmt.Errorf("the answer is %s", quote.String(res.Status))
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
 	switch {
@@ -389,261 +371,21 @@ func (c *keyCache) get(ctx context.Context, old *keySet) (*keySet, []string, err
 	case len(body) > maxBody:
 		return nil, nil, fmt.Errorf("the answer has over %d bytes", maxBody)
 	}
-	var before map[string]*publicKey
+	var before jwk.Set
 	if old != nil {
 		before = old.keys
 	}
-	keys, ignored, err := parseKeySet(body, before)
+	keys, ignored, err := jwk.ParseSet(body, before)
 	if err != nil {
 		contentType := res.Header.Get("Content-Type")
 		if strings.HasPrefix(contentType, "text/html") {
 			return nil, nil, errors.New("the answer is an HTML page: is /oidc missing in the address?")
 		}
-		return nil, nil, fmt.Errorf("%w (Content-Type %s)", err, cut(contentType))
+		return nil, nil, fmt.Errorf("%w (Content-Type %s)", err, quote.String(contentType))
 	}
 	set.keys = keys
 	if etag := res.Header.Get("ETag"); len(etag) <= maxETag {
 		set.etag = etag
 	}
 	return &set, ignored, nil
-}
-
-// parseKeySet reads a JWK Set (RFC 7517 section 5). Keys that can't be used are
-// skipped one by one, so that a new type of key does not disable the others. A
-// key that was there before stays the same *publicKey.
-func parseKeySet(body []byte, before map[string]*publicKey) (map[string]*publicKey, []string, error) {
-	keys := map[string]*publicKey{}
-	var ignored []string
-	ignore := func(id string, err error) {
-		if len(ignored) < 10 {
-			ignored = append(ignored, fmt.Sprintf("key %s: %v", cut(id), err))
-		}
-	}
-	ambiguous := map[string]bool{}
-	found := false
-	err := scanOuter(body, false, func(name, value string) error {
-		if name != "keys" {
-			return nil
-		}
-		found = true
-		return scanArray(value, func(value string) error {
-			// parseKey scans again, strictly.
-			id, key, err := parseKey(value)
-			old := keys[id]
-			switch {
-			case errors.Is(err, errNotPublic):
-				ambiguous[id] = true // and what else goes by this ID is known to all
-				ignore(id, err)
-			case err != nil:
-				ignore(id, err)
-			case old != nil && old.sameKey(key):
-				if len(key.algorithms) < len(old.algorithms) {
-					keys[id] = key
-				}
-			case old != nil:
-				ambiguous[id] = true
-			default:
-				keys[id] = key
-			}
-			return nil
-		})
-	})
-	for id := range ambiguous {
-		if keys[id] != nil {
-			delete(keys, id)
-			ignore(id, errors.New("its ID is not unique"))
-		}
-	}
-	for id, key := range keys {
-		if old := before[id]; old != nil && old.equal(key) {
-			keys[id] = old
-		}
-	}
-	switch {
-	case err != nil || !found:
-		return nil, nil, errors.New("the answer is no JWK Set")
-	case len(keys) == 0:
-		return nil, nil, fmt.Errorf("the answer has no usable key %v", ignored)
-	}
-	return keys, ignored, nil
-}
-
-// publicKey is a key that may verify tokens. It doesn't change.
-type publicKey struct {
-	id         string
-	algorithms []string // it decides, not the token (RFC 8725 section 3.1)
-	ec         *ecdsa.PublicKey
-	rsa        *rsa.PublicKey
-}
-
-const (
-	minRSABits = 2048 // RFC 7518 section 3.3
-	maxRSABits = 8192 // more is no stronger, only slower
-)
-
-// supported are the algorithms that Logto may sign with.
-var supported = []string{"ES384", "ES256", "ES512", "RS256", "PS256"}
-
-// privateMembers are those of a secret key (RFC 7518 section 6): one that is
-// published is known to everybody.
-var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
-
-var errNotPublic = errors.New("it is not public")
-
-// parseKey reads one JWK and says why it can't be used.
-func parseKey(jwkJSON string) (id string, key *publicKey, err error) {
-	var kty, crv, alg string
-	var members []string
-	err = scanObject([]byte(jwkJSON), func(name, value string) error {
-		members = append(members, name)
-		text, ok := unquote(value)
-		switch name {
-		case "kty":
-			kty = text
-		case "crv":
-			crv = text
-		case "kid":
-			id = text
-		case "alg":
-			alg = text
-		case "use":
-			ok = ok && text == "sig"
-		case "key_ops":
-			ok = hasVerify(value)
-		default:
-			ok = true
-		}
-		if !ok {
-			return fmt.Errorf("member %s is %s", name, cut(value))
-		}
-		return nil
-	})
-	if err != nil {
-		return id, nil, err
-	}
-	for _, name := range privateMembers {
-		if slices.Contains(members, name) {
-			return id, nil, fmt.Errorf("%w: member %s", errNotPublic, name)
-		}
-	}
-	if id == "" || len(id) > maxKeyID {
-		return id, nil, errors.New("it has no usable kid")
-	}
-	key = &publicKey{id: id}
-	switch kty + crv {
-	case "ECP-256":
-		key.algorithms = []string{"ES256"}
-	case "ECP-384":
-		key.algorithms = []string{"ES384"}
-	case "ECP-521":
-		key.algorithms = []string{"ES512"}
-	case "RSA":
-		key.algorithms = []string{"RS256", "PS256"}
-	default:
-		return id, nil, fmt.Errorf("type %s curve %s", cut(kty), cut(crv))
-	}
-	if slices.Contains(members, "alg") {
-		if !key.allows(alg) {
-			return id, nil, fmt.Errorf("algorithm %s: want %s", cut(alg), strings.Join(key.algorithms, " or "))
-		}
-		key.algorithms = []string{alg}
-	}
-	return id, key, key.parse(jwkJSON)
-}
-
-func hasVerify(value string) bool {
-	found := false
-	err := scanArray(value, func(value string) error {
-		op, ok := unquote(value)
-		if !ok {
-			return errJSON
-		}
-		found = found || op == "verify"
-		return nil
-	})
-	return err == nil && found
-}
-
-// parse takes the key itself out of the JWK and checks that it is a sound one.
-func (k *publicKey) parse(jwkJSON string) error {
-	parsed, err := jwk.ParseKey([]byte(jwkJSON))
-	if err != nil {
-		return err
-	}
-	var raw any
-	if err := parsed.Raw(&raw); err != nil {
-		return err
-	}
-	switch raw := raw.(type) {
-	case *ecdsa.PublicKey:
-		k.ec = raw
-		if _, err := raw.ECDH(); err != nil {
-			return errors.New("the point is not on the curve")
-		}
-	case *rsa.PublicKey:
-		k.rsa = raw
-		// jwx cuts e to an int; what it cut is not the key that was published.
-		e := new(big.Int).SetBytes(parsed.(jwk.RSAPublicKey).E())
-		switch bits := raw.N.BitLen(); {
-		case bits < minRSABits || bits > maxRSABits || raw.N.Bit(0) == 0:
-			return fmt.Errorf("RSA modulus of %d bits: want an odd one of %d to %d", bits, minRSABits, maxRSABits)
-		case e.BitLen() > 31 || e.Bit(0) == 0 || e.Cmp(big.NewInt(3)) < 0:
-			return errors.New("RSA exponent: want an odd one from 3 to 2^31 - 1")
-		}
-	default:
-		return fmt.Errorf("type %T", raw)
-	}
-	return nil
-}
-
-func (k *publicKey) allows(algorithm string) bool { return slices.Contains(k.algorithms, algorithm) }
-
-func (k *publicKey) equal(other *publicKey) bool {
-	return slices.Equal(k.algorithms, other.algorithms) && k.sameKey(other)
-}
-
-// sameKey leaves the algorithms aside.
-func (k *publicKey) sameKey(other *publicKey) bool {
-	if k.ec != nil {
-		return other.ec != nil && k.ec.Equal(other.ec)
-	}
-	return other.rsa != nil && k.rsa.Equal(other.rsa)
-}
-
-// signatureSize is the only length, in bytes, that a signature by k can have
-// (RFC 7518 sections 3.3, 3.4).
-func (k *publicKey) signatureSize() int {
-	if k.ec != nil {
-		return 2 * ((k.ec.Params().BitSize + 7) / 8)
-	}
-	return k.rsa.Size()
-}
-
-// verify checks a signature of the right size by an algorithm that k allows.
-func (k *publicKey) verify(algorithm, signingInput string, signature []byte) bool {
-	if k.ec != nil {
-		half := len(signature) / 2
-		r, s := new(big.Int).SetBytes(signature[:half]), new(big.Int).SetBytes(signature[half:])
-		return ecdsa.Verify(k.ec, digest(algorithm, signingInput), r, s)
-	}
-	sum := digest(algorithm, signingInput)
-	if algorithm == "PS256" {
-		// RFC 7518 section 3.5: the salt is as long as the hash.
-		return rsa.VerifyPSS(k.rsa, crypto.SHA256, sum, signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
-	}
-	return rsa.VerifyPKCS1v15(k.rsa, crypto.SHA256, sum, signature) == nil
-}
-
-func digest(algorithm, signingInput string) []byte {
-	switch algorithm {
-	case "ES384":
-		sum := sha512.Sum384([]byte(signingInput))
-		return sum[:]
-	case "ES512":
-		sum := sha512.Sum512([]byte(signingInput))
-		return sum[:]
-	default:
-		sum := sha256.Sum256([]byte(signingInput))
-		return sum[:]
-	}
 }

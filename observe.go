@@ -1,18 +1,19 @@
+// What an observer and a status page are told.
+
 package logto
 
 import (
 	"context"
-	"errors"
-	"net/http"
 	"time"
 )
 
-// Event is what Config.Observer gets. There are two kinds: a request (or a call
-// of Verify) was answered, or a fetch of the key set ended.
+// Event is what the Observer of [Config] gets. There are two kinds: a token was
+// verified or refused, for a request or by [Verifier.Verify]; or a fetch of the key set
+// ended.
 type Event struct {
 	// Reason is why the token was refused: one of the codes listed in
 	// docs/troubleshooting.md, a small closed set, whatever is sent. It is "" for
-	// a token that was accepted, and for a request that Optional let through
+	// a token that was accepted, and for a request that [Optional] let through
 	// without one. For a fetch it is "fetched", "not_modified" or "failed".
 	Reason string
 
@@ -23,13 +24,14 @@ type Event struct {
 	// text may hold what a client sent: fit for a log, not for a metric's label.
 	Err error
 
-	// Duration is the time that the check or the fetch took.
+	// Duration is the time that the verification, with the requirements, or the
+	// fetch took.
 	Duration time.Duration
 
 	// Remembered tells that the token had been verified before.
 	Remembered bool
 
-	// Anonymous tells that Optional let a request without a token through.
+	// Anonymous tells that [Optional] let a request without a token through.
 	Anonymous bool
 
 	// ReportOnly tells that the request went through all the same.
@@ -43,40 +45,19 @@ type Event struct {
 	Age time.Duration
 }
 
-// Reason is the code, as in Event.Reason, of an error that an ErrorHandler or a
-// caller of Verify got; "" if there is none.
-func Reason(err error) string {
-	if err == nil {
-		return "" // without the allocation that errors.As costs
-	}
-	var e *refusal
-	if errors.As(err, &e) {
-		return e.reason
-	}
-	return ""
-}
-
-// KeySetStatus is the state of a Verifier's key set.
+// KeySetStatus is what is known of the key set of a [Verifier].
 type KeySetStatus struct {
 	KeyIDs []string      // of the usable keys, sorted; empty if there is no key set
 	Age    time.Duration // since it was last fetched or found not modified; 0 also if there is none
 	Err    error         // of the newest fetch; nil if it was good or there was none
 }
 
-// KeySet tells what is known of the key set, for a status page. It starts no
-// fetch. Ready says whether it is good enough.
-func (v *Verifier) KeySet() KeySetStatus { return v.keys.status() }
+// KeySetStatus tells what is known of the key set, for a status page. It starts no
+// fetch. [Verifier.Ready] says whether it is good enough.
+func (v *Verifier) KeySetStatus() KeySetStatus { return v.keys.status() }
 
-// observe calls the observer for a check that began at start.
+// observe calls the observer for a verification that began at start.
 func (v *Verifier) observe(ctx context.Context, start time.Time, e Event) {
 	e.Reason, e.Duration = Reason(e.Err), time.Since(start)
 	v.cfg.Observer(ctx, e)
-}
-
-// InsecureReportOnly returns middleware that protects nothing: every request goes
-// through. What Require would have refused is logged and observed as refused, so
-// that it can be seen what Require would do to a running service. The handler
-// finds claims if the token is good and meets the requirements, else none.
-func InsecureReportOnly(v *Verifier, reqs ...Requirement) func(http.Handler) http.Handler {
-	return middleware(v, route{reportOnly: true}, reqs)
 }

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +19,7 @@ import (
 	"time"
 
 	"github.com/seed-70fe37f4/logto"
+	"github.com/seed-70fe37f4/logto/internal/refusal"
 	"github.com/seed-70fe37f4/logto/logtotest"
 )
 
@@ -104,10 +107,10 @@ func TestObserver(t *testing.T) {
 		_ = v.Refresh(ctx)
 		check("failed", logto.Event{Fetch: true, Reason: "failed", Age: logto.FetchPause})
 
-		if s := v.KeySet(); s.Age != logto.FetchPause || s.Err == nil || fmt.Sprint(s.KeyIDs) != fmt.Sprint([]string{issuer.KeyID()}) {
+		if s := v.KeySetStatus(); s.Age != logto.FetchPause || s.Err == nil || fmt.Sprint(s.KeyIDs) != fmt.Sprint([]string{issuer.KeyID()}) {
 			t.Errorf("status %+v", s)
 		}
-		if s := newVerifier(t, cfg).KeySet(); s.Age != 0 || s.Err != nil || s.KeyIDs != nil {
+		if s := newVerifier(t, cfg).KeySetStatus(); s.Age != 0 || s.Err != nil || s.KeyIDs != nil {
 			t.Errorf("status before the first fetch %+v", s)
 		}
 	})
@@ -166,27 +169,43 @@ func TestReason(t *testing.T) {
 	}
 }
 
-// Every reason has an entry in the documentation.
+// Every reason has an entry in the documentation, under its status, and the
+// documentation has no other.
 func TestTroubleshooting(t *testing.T) {
 	doc, err := os.ReadFile("docs/troubleshooting.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	source, err := os.ReadFile("logto.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	reasons := regexp.MustCompile(`(?m)^\treason\w+ += "(\w+)"$`).FindAllStringSubmatch(string(source), -1)
-	if len(reasons) < 15 {
-		t.Errorf("%d reasons", len(reasons))
-	}
-	for _, m := range reasons {
-		if !strings.Contains(string(doc), "\n### `"+m[1]+"`\n") {
-			t.Errorf("docs/troubleshooting.md lacks %s", m[1])
+	documented := map[string]int{}
+	status := 0
+	for line := range strings.Lines(string(doc)) {
+		if heading, ok := strings.CutPrefix(line, "## "); ok {
+			status, _ = strconv.Atoi(strings.TrimSpace(heading))
+		}
+		if m := regexp.MustCompile("^### `(\\w+)`$").FindStringSubmatch(strings.TrimSpace(line)); m != nil {
+			documented[m[1]] = status
 		}
 	}
-	if got := len(regexp.MustCompile("(?m)^### `").FindAll(doc, -1)); got != len(reasons) {
-		t.Errorf("%d entries for %d reasons", got, len(reasons))
+	codes := map[string]int{}
+	for _, r := range logto.Reasons() {
+		codes[r.Code] = r.Status
+	}
+	if len(codes) < 15 || !maps.Equal(codes, documented) {
+		t.Errorf("reasons and their statuses are %v, documented %v", codes, documented)
+	}
+}
+
+// The rows of the table of reasons are whole, and what stands in an answer needs no
+// escaping.
+func TestReasons(t *testing.T) {
+	plain := regexp.MustCompile(`^[A-Za-z' ]+$`)
+	for _, r := range logto.Reasons() {
+		if r.Kind == nil || r.Remedy == "" || !plain.MatchString(r.Sentence) || !regexp.MustCompile(`^[a-z_]+$`).MatchString(r.Error+r.Code) {
+			t.Errorf("%+v", r)
+		}
+		if want := r.Status == 503 || r.Error == "access_denied"; (r.Challenge == refusal.NoChallenge) != want {
+			t.Errorf("%s: challenge %v", r.Code, r.Challenge)
+		}
 	}
 }
 

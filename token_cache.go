@@ -1,3 +1,5 @@
+// The cache of verified tokens.
+
 package logto
 
 import (
@@ -13,12 +15,13 @@ const (
 	maxRemembered = 4 << 10
 )
 
-// tokenCache remembers the claims of verified tokens, so that a signature is
-// checked once per token, not once per request. It holds accepted tokens only,
-// by their SHA-256; the token itself, which is as good as a password, is not
-// kept. An entry is no verdict: whoever finds one checks the key and the times
-// again. A nil *tokenCache remembers nothing.
-type tokenCache struct{ lru *lru.Cache[tokenSum, *Claims] }
+// tokenCache remembers verified tokens, so that a signature is checked once per
+// token, not once per request. It holds accepted tokens only, by their SHA-256; the
+// token itself, which is as good as a password, is not kept. An entry is no verdict.
+// A nil *tokenCache remembers nothing.
+type tokenCache struct {
+	lru *lru.Cache[tokenSum, *verified]
+}
 
 // tokenSum is the SHA-256 of a token: all its bytes, signature included, so that
 // no other spelling of a token is taken for it.
@@ -41,34 +44,36 @@ func newTokenCache(size int) *tokenCache {
 	if size == 0 {
 		size = defaultCacheSize
 	}
-	cache, err := lru.New[tokenSum, *Claims](size)
+	cache, err := lru.New[tokenSum, *verified](size)
 	if err != nil {
 		panic(err) // only for a size below 1
 	}
 	return &tokenCache{cache}
 }
 
-// get returns nil for a token that is not remembered. The sum is for add.
-func (c *tokenCache) get(token string) (*Claims, tokenSum) {
+// get returns nil for a token that is not remembered. The sum is the token's, or
+// zero where it can't be remembered.
+func (c *tokenCache) get(token string) (*verified, tokenSum) {
 	if c == nil || len(token) > maxRemembered {
 		return nil, tokenSum{}
 	}
 	sum := sumOf(token)
-	claims, _ := c.lru.Get(sum)
-	return claims, sum
+	t, _ := c.lru.Get(sum)
+	return t, sum
 }
 
 // again looks once more for a token that get has not found.
-func (c *tokenCache) again(sum tokenSum) *Claims {
+func (c *tokenCache) again(sum tokenSum) *verified {
 	if c == nil || sum == (tokenSum{}) {
 		return nil
 	}
-	claims, _ := c.lru.Peek(sum)
-	return claims
+	t, _ := c.lru.Peek(sum)
+	return t
 }
 
-func (c *tokenCache) add(sum tokenSum, claims *Claims) {
-	if c != nil && sum != (tokenSum{}) {
-		c.lru.Add(sum, claims)
+// add remembers t, which is the given token.
+func (c *tokenCache) add(token string, t *verified) {
+	if c != nil && len(token) <= maxRemembered {
+		c.lru.Add(t.sum, t)
 	}
 }

@@ -1,15 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -18,13 +17,12 @@ import (
 	"time"
 
 	"github.com/seed-70fe37f4/logto"
+	"github.com/seed-70fe37f4/logto/internal/jwk"
+	"github.com/seed-70fe37f4/logto/internal/policy"
+	"github.com/seed-70fe37f4/logto/internal/quote"
 )
 
-const (
-	discoveryPath = "/.well-known/openid-configuration"
-	leeway        = 30 * time.Second // logto's default
-	clockNoise    = 2 * time.Second  // Date has whole seconds
-)
+const clockNoise = 2 * time.Second // Date has whole seconds
 
 func doctor(o *options) *report {
 	ctx, cancel := context.WithTimeout(context.Background(), 6*o.timeout)
@@ -36,10 +34,10 @@ func doctor(o *options) *report {
 	found := advice{options: o, issuers: o.config.Issuers}
 	t, err := o.reach(ctx)
 	if err != nil {
-		r.add("config", fail, plain(err), httpHint(err))
+		r.refusedConfig(err)
 	} else {
 		found.jwksURL, found.issuers = t.jwksURL, slices.Clone(t.issuers)
-		r.add("config", ok, fmt.Sprintf("issuer %s, keys at %s", quoteAll(t.issuers), t.jwksURL), "")
+		r.add("config", ok, fmt.Sprintf("issuer %s, keys at %s", quote.List(t.issuers), t.jwksURL), "")
 		r.reached(t)
 		r.keySet(t, o)
 		r.discovery(ctx, t, o, &found)
@@ -64,11 +62,14 @@ func doctor(o *options) *report {
 	return r
 }
 
-func httpHint(err error) string {
-	if strings.Contains(err.Error(), "InsecureAllowHTTP") {
-		return "if only this network can change the answer (containers of one host): -insecure-allow-http"
+// refusedConfig reports an error of logto.New.
+func (r *report) refusedConfig(err error) {
+	hint := ""
+	var config *policy.ConfigError
+	if errors.As(err, &config) && config.InsecureHTTP {
+		hint = "if only this network can change the answer (containers of one host): -insecure-allow-http"
 	}
-	return ""
+	r.add("config", fail, details(err), hint)
 }
 
 // reached reports on the connection for the key set.
@@ -105,22 +106,17 @@ func (r *report) reached(t *target) {
 		if len(names) == 0 {
 			names = []string{certificate.Subject.CommonName}
 		}
-		saw := fmt.Sprintf("%s, certificate for %s until %s (%d days)", tls.VersionName(x.tls.Version), quoteAll(names), certificate.NotAfter.UTC().Format(time.DateOnly), int(left.Hours()/24))
+		saw := fmt.Sprintf("%s, certificate for %s until %s (%d days)", tls.VersionName(x.tls.Version), quote.List(names), certificate.NotAfter.UTC().Format(time.DateOnly), int(left.Hours()/24))
 		if left < 14*24*time.Hour {
 			r.add("tls", warn, saw, "the certificate expires soon; then no key can be fetched")
 			return
 		}
 		r.add("tls", ok, saw, "")
-	case isLoopback(u.Hostname()):
+	case policy.IsLoopback(u.Hostname()):
 		r.add("tls", note, "plain http to loopback: for development only", "")
 	default:
 		r.add("tls", warn, "plain http: whoever can change the answer can sign tokens for this API", "use https where the network isn't yours alone")
 	}
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 // keySet reports on the answer and on each key in it.
@@ -133,7 +129,7 @@ func (r *report) keySet(t *target, o *options) {
 	contentType := x.header.Get("Content-Type")
 	media, _, _ := mime.ParseMediaType(contentType)
 	html := media == "text/html"
-	saw := fmt.Sprintf("status %d, %s, %d bytes", x.status, quote(contentType), len(x.body))
+	saw := fmt.Sprintf("status %d, %s, %d bytes", x.status, quote.String(contentType), len(x.body))
 	var document struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
@@ -157,7 +153,7 @@ func (r *report) keySet(t *target, o *options) {
 	case t.keysErr == nil:
 		r.add("jwks", warn, saw, "it works, but Logto sends application/jwk-set+json: is there something in between?")
 	case x.status >= 300 && x.status < 400:
-		r.add("jwks", fail, saw+": "+plain(t.keysErr), "a redirect to another host or away from https is not followed: configure the address where it leads, if that is your Logto")
+		r.add("jwks", fail, saw+": "+details(t.keysErr), "a redirect to another host or away from https is not followed: configure the address where it leads, if that is your Logto")
 	case x.status == http.StatusForbidden || x.status == http.StatusUnauthorized || x.status == http.StatusTooManyRequests:
 		r.add("jwks", fail, saw, "the key set is public in Logto: a firewall or proxy in between refuses this machine")
 	case x.status >= 500:
@@ -172,19 +168,19 @@ func (r *report) keySet(t *target, o *options) {
 	case isSet:
 		r.add("jwks", fail, saw+", none usable", "Logto publishes EC keys (P-256, P-384, P-521) or RSA keys of 2048 bits or more: is it Logto's key set?")
 	default:
-		r.add("jwks", fail, saw+": "+short(plain(t.keysErr), 300), "is it Logto's key set, and the whole of it?")
+		r.add("jwks", fail, saw+": "+short(details(t.keysErr), 300), "is it Logto's key set, and the whole of it?")
 	}
 	if !isSet {
 		return
 	}
 	const most = 50
-	usable := t.verifier.KeySet().KeyIDs
+	usable := t.verifier.KeySetStatus().KeyIDs
 	for _, raw := range document.Keys[:min(len(document.Keys), most)] {
-		k := judge(raw, o)
-		if k.Usable && t.keysErr == nil && !has(usable, k.ID) {
+		k := judge(raw)
+		if k.Usable && t.keysErr == nil && !slices.Contains(usable, k.ID) {
 			k.Usable, k.Why = false, "its ID is not unique"
 		}
-		saw := fmt.Sprintf("%s, %s, ", quote(k.ID), k.Type)
+		saw := fmt.Sprintf("%s, %s, ", quote.String(k.ID), k.Type)
 		if k.Algorithm != "" {
 			saw += k.Algorithm + ": "
 		} else if strings.HasPrefix(k.Type, "RSA") {
@@ -203,8 +199,8 @@ func (r *report) keySet(t *target, o *options) {
 	}
 }
 
-// judge asks the library about one key: it gets a key set with nothing else.
-func judge(raw json.RawMessage, o *options) keyRow {
+// judge tells of one key what the library makes of it.
+func judge(raw json.RawMessage) keyRow {
 	var members map[string]any
 	_ = decodeJSON(raw, &members) // whatever can be shown
 	text := func(name string) string {
@@ -218,28 +214,11 @@ func judge(raw json.RawMessage, o *options) keyRow {
 	if k.Type == "" {
 		k.Type = "no type"
 	}
-	v, err := logto.New(logto.Config{
-		Issuers: []string{"https://key.invalid"}, Audiences: []string{"any"},
-		HTTPClient: &http.Client{Transport: served(`{"keys":[` + string(raw) + `]}`)}, Logger: slog.New(slog.DiscardHandler),
-	})
-	if err == nil {
-		err = v.Refresh(context.Background())
-	}
-	if err == nil {
+	if _, _, err := jwk.ParseKey(string(raw)); err != nil {
+		k.Why = short(err.Error(), 300)
+	} else {
 		k.Usable = true
-		return k
 	}
-	// "… no usable key [key 'ID': why] (Content-Type …)"
-	why := plain(err)
-	if _, rest, found := strings.Cut(why, "[key '"); found {
-		if _, rest, found = strings.Cut(rest, "': "); found {
-			why = rest
-			if i := strings.LastIndex(why, "] (Content-Type"); i >= 0 {
-				why = why[:i]
-			}
-		}
-	}
-	k.Why = short(why, 300)
 	return k
 }
 
@@ -263,7 +242,7 @@ type metadata struct {
 
 // ask gets the discovery document of an issuer. The text says what is wrong with it.
 func (t *target) ask(ctx context.Context, issuer string, o *options) (*metadata, string, string) {
-	x, err := t.net.get(ctx, issuer+discoveryPath, o.timeout)
+	x, err := t.net.get(ctx, issuer+policy.DiscoveryPath, o.timeout)
 	if err != nil && x != nil && len(x.body) > maxBody {
 		return nil, err.Error(), ""
 	}
@@ -276,7 +255,7 @@ func (t *target) ask(ctx context.Context, issuer string, o *options) (*metadata,
 	case x.status != http.StatusOK:
 		return nil, fmt.Sprintf("status %d from %s", x.status, x.url), ""
 	case decodeJSON(x.body, &m) != nil || m.Issuer == "":
-		return nil, fmt.Sprintf("%s answered %s, no discovery document", x.url, quote(contentType)), ""
+		return nil, fmt.Sprintf("%s answered %s, no discovery document", x.url, quote.String(contentType)), ""
 	}
 	return &m, "", ""
 }
@@ -287,7 +266,7 @@ func (r *report) discovery(ctx context.Context, t *target, o *options, found *ad
 	for _, issuer := range t.issuers[:min(len(t.issuers), 5)] {
 		u, err := url.Parse(issuer)
 		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
-			r.add("discovery", fail, fmt.Sprintf("issuer %s is no URL", quote(issuer)), "Logto's issuer is its address + /oidc")
+			r.add("discovery", fail, fmt.Sprintf("issuer %s is no URL", quote.String(issuer)), "Logto's issuer is its address + /oidc")
 			continue
 		}
 		if t.keys.status == 0 && u.Host == host(t.jwksURL) {
@@ -302,8 +281,8 @@ func (r *report) discovery(ctx context.Context, t *target, o *options, found *ad
 		if m == nil {
 			if with := strings.TrimRight(issuer, "/") + "/oidc"; !strings.HasSuffix(strings.TrimRight(issuer, "/"), "/oidc") {
 				if other, _, _ := t.ask(ctx, with, o); other != nil {
-					r.add("discovery", fail, fmt.Sprintf("no discovery document at issuer %s, but there is one at %s/oidc, of issuer %s", quote(issuer), clean(strings.TrimRight(issuer, "/")), quote(other.Issuer)),
-						"the configured issuer lacks /oidc: tokens have "+quote(other.Issuer)+". Use -endpoint (Config.Endpoint), which adds it")
+					r.add("discovery", fail, fmt.Sprintf("no discovery document at issuer %s, but there is one at %s/oidc, of issuer %s", quote.String(issuer), clean(strings.TrimRight(issuer, "/")), quote.String(other.Issuer)),
+						"the configured issuer lacks /oidc: tokens have "+quote.String(other.Issuer)+". Use -endpoint (Config.Endpoint), which adds it")
 					found.replace(issuer, other.Issuer)
 					found.jwksURL = other.Issuer + "/jwks"
 					continue
@@ -313,53 +292,53 @@ func (r *report) discovery(ctx context.Context, t *target, o *options, found *ad
 			if t.keysErr != nil && t.keys.status != 0 {
 				status = note // jwks has said it
 			}
-			r.add("discovery", status, "the issuer can't be compared: "+problem, first(hint, "package logto doesn't need this document. Compare the iss of a token: logto explain"))
+			r.add("discovery", status, "the issuer can't be compared: "+problem, cmp.Or(hint, "package logto doesn't need this document. Compare the iss of a token: logto explain"))
 			continue
 		}
 		r.compare("discovery", issuer, m, t, found)
 	}
 	// The name by which the service gets the keys.
 	internal, isLogto := strings.CutSuffix(t.jwksURL, "/jwks")
-	if isLogto && !has(t.issuers, internal) && t.keys.status != 0 {
+	if isLogto && !slices.Contains(t.issuers, internal) && t.keys.status != 0 {
 		m, problem, _ := t.ask(ctx, internal, o)
 		switch {
 		case m == nil:
 			r.add("internal", note, "no discovery document by the name of -jwks-url: "+problem, "")
-		case !has(t.issuers, m.Issuer):
+		case !slices.Contains(t.issuers, m.Issuer):
 			r.compare("internal", internal, m, t, found)
 		default:
-			r.add("internal", ok, fmt.Sprintf("by the name %s too, the issuer is %s; jwks_uri is %s, as it follows the name that Logto is asked by", quote(host(internal)), quote(m.Issuer), quote(m.JWKSURI)), "")
+			r.add("internal", ok, fmt.Sprintf("by the name %s too, the issuer is %s; jwks_uri is %s, as it follows the name that Logto is asked by", quote.String(host(internal)), quote.String(m.Issuer), quote.String(m.JWKSURI)), "")
 		}
 	}
 }
 
 // compare reports on a discovery document that was found at issuer.
 func (r *report) compare(name, issuer string, m *metadata, t *target, found *advice) {
-	got, want := m.Issuer, quoteAll(t.issuers)
+	got, want := m.Issuer, quote.List(t.issuers)
 	configured := issuer
-	if !has(t.issuers, issuer) {
+	if !slices.Contains(t.issuers, issuer) {
 		configured = t.issuers[0] // issuer is another name of it
 	}
 	switch {
-	case has(t.issuers, got):
-		saw := fmt.Sprintf("issuer %s is as configured", quote(got))
+	case slices.Contains(t.issuers, got):
+		saw := fmt.Sprintf("issuer %s is as configured", quote.String(got))
 		switch {
 		case m.JWKSURI == t.jwksURL:
 			r.add(name, ok, saw+", and so is jwks_uri", "")
 		case strings.HasPrefix(issuer, "https://") && strings.HasPrefix(m.JWKSURI, "http://"):
-			r.add(name, warn, saw+"; jwks_uri is "+quote(m.JWKSURI), "asked by https, Logto answers with an http address: behind a TLS proxy, set its ENDPOINT to the https address and TRUST_PROXY_HEADER=1, and let the proxy send X-Forwarded-Proto")
+			r.add(name, warn, saw+"; jwks_uri is "+quote.String(m.JWKSURI), "asked by https, Logto answers with an http address: behind a TLS proxy, set its ENDPOINT to the https address and TRUST_PROXY_HEADER=1, and let the proxy send X-Forwarded-Proto")
 		default:
-			r.add(name, ok, fmt.Sprintf("%s; jwks_uri is %s, the keys come from %s: jwks_uri follows the name that Logto is asked by, and is not used", saw, quote(m.JWKSURI), quote(t.jwksURL)), "")
+			r.add(name, ok, fmt.Sprintf("%s; jwks_uri is %s, the keys come from %s: jwks_uri follows the name that Logto is asked by, and is not used", saw, quote.String(m.JWKSURI), quote.String(t.jwksURL)), "")
 		}
 		return
 	case strings.HasPrefix(got, "http://") && strings.TrimPrefix(got, "http://") == strings.TrimPrefix(configured, "https://"):
-		r.add(name, fail, fmt.Sprintf("Logto calls itself %s, want %s", quote(got), want),
+		r.add(name, fail, fmt.Sprintf("Logto calls itself %s, want %s", quote.String(got), want),
 			"Logto runs behind a TLS proxy and doesn't know it: set its ENDPOINT to the https address and TRUST_PROXY_HEADER=1")
 		return // The configuration is right, Logto isn't.
 	case strings.TrimRight(got, "/") == strings.TrimRight(configured, "/"):
-		r.add(name, fail, fmt.Sprintf("Logto calls itself %s, want %s: they differ by a slash", quote(got), want), "iss is compared byte by byte: write it as Logto does")
+		r.add(name, fail, fmt.Sprintf("Logto calls itself %s, want %s: they differ by a slash", quote.String(got), want), "iss is compared byte by byte: write it as Logto does")
 	default:
-		r.add(name, fail, fmt.Sprintf("Logto calls itself %s, want %s", quote(got), want),
+		r.add(name, fail, fmt.Sprintf("Logto calls itself %s, want %s", quote.String(got), want),
 			"tokens have the iss that Logto calls itself. If this is your Logto by an internal name, set Endpoint to the public address and JWKSURL to the internal one, as below; with a custom domain, list both issuers")
 	}
 	found.replace(configured, got)
@@ -367,7 +346,7 @@ func (r *report) compare(name, issuer string, m *metadata, t *target, found *adv
 
 func (a *advice) replace(old, new string) {
 	a.changed = true
-	if i := slices.Index(a.issuers, old); i >= 0 && !has(a.issuers, new) {
+	if i := slices.Index(a.issuers, old); i >= 0 && !slices.Contains(a.issuers, new) {
 		a.issuers[i] = new
 	}
 }
@@ -439,15 +418,6 @@ func host(address string) string {
 	return u.Host
 }
 
-func first(texts ...string) string {
-	for _, text := range texts {
-		if text != "" {
-			return text
-		}
-	}
-	return ""
-}
-
 // clockDifference is how far this clock is ahead of the server's, by its newest
 // answer with a Date header.
 func (r *recorder) clockDifference() (time.Duration, error) {
@@ -484,8 +454,8 @@ func (r *report) clock(net *recorder) {
 	switch {
 	case ahead.Abs() <= clockNoise:
 		r.add("clock", ok, "this machine and the server differ by less than 3 s", "")
-	case ahead.Abs() < leeway:
-		r.add("clock", warn, saw, hint+"; the library tolerates 30 s (Config.Leeway)")
+	case ahead.Abs() < policy.Leeway:
+		r.add("clock", warn, saw, hint+"; the library tolerates "+policy.Leeway.String()+" (Config.Leeway)")
 	case ahead < 0:
 		r.add("clock", fail, saw+": new tokens are refused as not_yet_valid", hint)
 	default:
@@ -499,11 +469,11 @@ func (r *report) audience(o *options) {
 		u, err := url.Parse(audience)
 		switch {
 		case err == nil && strings.HasSuffix(u.Host, ".logto.app") && u.Path == "/api":
-			r.add("audience", warn, quote(audience)+" is Logto's Management API", "make an API resource of your own in the console")
+			r.add("audience", warn, quote.String(audience)+" is Logto's Management API", "make an API resource of your own in the console")
 		case strings.HasSuffix(audience, "/"):
-			r.add("audience", warn, quote(audience)+" ends with a slash", "it is compared byte by byte: is the slash in the console too?")
+			r.add("audience", warn, quote.String(audience)+" ends with a slash", "it is compared byte by byte: is the slash in the console too?")
 		default:
-			r.add("audience", note, quote(audience)+" must be, byte by byte, the API identifier in the console and the resource that the client asks for: a token shows it (logto explain)", "")
+			r.add("audience", note, quote.String(audience)+" must be, byte by byte, the API identifier in the console and the resource that the client asks for: a token shows it (logto explain)", "")
 		}
 	}
 }

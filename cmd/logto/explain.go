@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -16,32 +17,15 @@ import (
 	"time"
 
 	"github.com/seed-70fe37f4/logto"
+	"github.com/seed-70fe37f4/logto/internal/policy"
+	"github.com/seed-70fe37f4/logto/internal/quote"
+	"github.com/seed-70fe37f4/logto/internal/refusal"
 )
 
-// remedies say for each reason what to change. What was got and wanted is in the
-// library's own text.
-var remedies = map[string]string{
-	"no_token":         "standard input was empty: did the client send a token at all?",
-	"malformed":        "copy the whole access token, as the client sent it: three parts with two dots. If it is whole, it isn't as Logto issues it",
-	"opaque_token":     "in React, LogtoConfig.resources must have the identifier of this API, and getAccessToken gets it as its argument; then sign in anew. A machine sends it as resource with its token request",
-	"wrong_type":       "an ID token only tells the page who signed in; what the API wants comes from getAccessToken(resource), never from getIdToken",
-	"algorithm":        "the token is from another issuer, or forged",
-	"expired":          "get a new token: getAccessToken renews it. If new tokens expire at once, compare the clocks, and the token's lifetime under API resources in the console",
-	"not_yet_valid":    "set the clocks right (NTP), of this machine and of Logto's",
-	"issuer":           "the issuer is Logto's public address + /oidc: set Config.Endpoint to that address, without /oidc",
-	"audience":         "Config.Audiences, the API identifier in the console and the resource that the client asks for must be the same, byte by byte",
-	"client":           "add the application to Config.ClientIDs, if it may call this API",
-	"bound_to_key":     "take cnf out of the JWT customizer: Logto itself sets none",
-	"unknown_key":      "is the endpoint that of the tenant which issued the token? If so, its key was rotated out: sign in anew",
-	"signature":        "the token was changed on its way, or forged",
-	"keys_unavailable": "logto doctor, with the same flags, says more",
-	"missing_scope":    "give the user a role with this permission of this API, let the page ask for it in scopes, then get a new token",
-	"organization":     "the client must ask for the organization, getAccessToken(resource, organizationId), and the route must name it, logto.Organization(…)",
-	"user_or_machine":  "use a route without logto.Users or logto.Machines, or another kind of client",
-}
-
-// The checks in the order of the library. The first four ask for no configuration.
-var steps = []string{"form", "type", "algorithm", "claims", "issuer", "audience", "client", "times", "key", "signature"}
+// The steps of a token's way, in the order of the library. The first four ask for no
+// configuration.
+var steps = []refusal.Step{refusal.Form, refusal.Type, refusal.Algorithm, refusal.Claims, refusal.Issuer,
+	refusal.Audience, refusal.Client, refusal.Times, refusal.Key, refusal.Signature}
 
 // explainer has a token and what is known of it.
 type explainer struct {
@@ -51,15 +35,15 @@ type explainer struct {
 	target *target // nil: nothing is verified
 	header map[string]any
 	claims map[string]any
-	steps  map[string]*check
+	steps  map[refusal.Step]*check
 }
 
 func explain(o *options, stdin io.Reader, stderr io.Writer) *report {
-	e := &explainer{options: o, report: &report{Command: "explain", subject: "from standard input"}, steps: map[string]*check{}}
+	e := &explainer{options: o, report: &report{Command: "explain", subject: "from standard input"}, steps: map[refusal.Step]*check{}}
 	r := e.report
 	var err error
 	if e.token, err = readToken(stdin, stderr); err != nil {
-		r.add("form", fail, err.Error(), remedies["malformed"])
+		r.add(refusal.Form.String(), fail, err.Error(), "copy the whole access token, as the client sent it: three parts with two dots")
 		r.Verdict, r.Reason, r.Summary = "refused", "malformed", "Refused, malformed: "+err.Error()
 		return r
 	}
@@ -68,16 +52,16 @@ func explain(o *options, stdin io.Reader, stderr io.Writer) *report {
 	defer cancel()
 	if o.hasIssuer() {
 		if e.target, err = o.reach(ctx); err != nil {
-			r.add("config", fail, plain(err), httpHint(err))
+			r.refusedConfig(err)
 			r.Verdict, r.Summary = "unverified", "Nothing was verified: the configuration is refused."
 			return r
 		}
 	}
 	verdict := e.check(ctx)
-	for _, name := range steps {
-		r.Checks = append(r.Checks, *e.steps[name])
+	for _, step := range steps {
+		r.Checks = append(r.Checks, *e.steps[step])
 	}
-	if e.target != nil && (e.steps["times"].Status == fail || e.steps["times"].Status == warn) {
+	if e.target != nil && (e.steps[refusal.Times].Status == fail || e.steps[refusal.Times].Status == warn) {
 		r.clock(e.target.net)
 	}
 	if e.target != nil && verdict == nil {
@@ -244,46 +228,38 @@ func (e *explainer) own() (issuers, audiences []string) {
 	return issuers, audiences
 }
 
-func (e *explainer) set(name, status, saw, hint string) {
-	e.steps[name] = &check{Name: name, Status: status, Saw: saw, Hint: hint}
+func (e *explainer) set(step refusal.Step, status, saw, hint string) {
+	e.steps[step] = &check{Name: step.String(), Status: status, Saw: saw, Hint: hint}
 }
 
-func (e *explainer) fail(name string, err error) {
-	hint := remedies[logto.Reason(err)]
-	if name == "form" && strings.ContainsAny(e.token, `"'`) {
+func (e *explainer) pass(steps ...refusal.Step) {
+	for _, step := range steps {
+		e.set(step, ok, e.saw(step), "")
+	}
+}
+
+func (e *explainer) fail(step refusal.Step, err error) {
+	hint := remedy(err)
+	if step == refusal.Form && strings.ContainsAny(e.token, `"'`) {
 		hint = "there are quotation marks in it: does the client send them too (jq without -r)?"
 	}
-	e.set(name, fail, plain(err), hint)
+	e.set(step, fail, details(err), hint)
 }
 
-// step is which check an error of the library belongs to.
-func step(err error) string {
-	switch reason := logto.Reason(err); reason {
-	case "malformed":
-		if strings.HasPrefix(plain(err), "claim ") || strings.Contains(plain(err), "payload") {
-			return "claims"
-		}
-		return "form"
-	case "wrong_type":
-		return "type"
-	case "bound_to_key":
-		return "claims"
-	case "expired", "not_yet_valid":
-		return "times"
-	case "unknown_key", "keys_unavailable":
-		return "key"
-	case "algorithm", "issuer", "audience", "client", "signature":
-		return reason
+// step is the one that an error of the library refused at: the first, if at none.
+func step(err error) refusal.Step {
+	if e := refusal.Of(err); e != nil && e.Reason.Step != refusal.NoStep {
+		return e.Reason.Step
 	}
-	return "form"
+	return refusal.Form
 }
 
 // check fills in the steps and returns the verdict: that of the verifier with
 // the given configuration, or without one what can be said at all. The
-// verdict is the library's; the probes tell of the checks it didn't come to.
+// verdict is the library's; the probes tell of the steps it didn't come to.
 func (e *explainer) check(ctx context.Context) error {
-	for _, name := range steps {
-		e.set(name, skip, "not checked, as a check before it failed", "")
+	for _, step := range steps {
+		e.set(step, skip, "not checked, as a check before it failed", "")
 	}
 	issuers, audiences := e.own()
 	static := e.probe(issuers, audiences, nil, nil)
@@ -291,31 +267,26 @@ func (e *explainer) check(ctx context.Context) error {
 	if e.target != nil {
 		_, verdict = e.target.verifier.Verify(ctx, e.token)
 	}
-	if at := slices.Index(steps, step(static)); at < slices.Index(steps, "issuer") {
-		for _, name := range steps[:at] {
-			e.set(name, ok, e.saw(name), "")
-		}
-		e.fail(steps[at], static)
+	if at := step(static); at < refusal.Issuer {
+		e.pass(steps[:slices.Index(steps, at)]...)
+		e.fail(at, static)
 		return verdict
 	}
-	for _, name := range steps[:slices.Index(steps, "issuer")] {
-		e.set(name, ok, e.saw(name), "")
-	}
+	e.pass(steps[:slices.Index(steps, refusal.Issuer)]...)
 
-	// The times.
-	switch reason := logto.Reason(static); reason {
-	case "expired", "not_yet_valid":
-		e.fail("times", static)
-	case "issuer", "audience":
-		e.set("times", skip, "not checked", "")
+	switch step(static) {
+	case refusal.Times:
+		e.fail(refusal.Times, static)
+	case refusal.Issuer, refusal.Audience:
+		e.set(refusal.Times, skip, "not checked", "")
 	default:
-		e.set("times", ok, e.saw("times"), "")
+		e.pass(refusal.Times)
 	}
 	if e.target == nil {
-		for _, name := range []string{"issuer", "audience", "client", "key", "signature"} {
-			e.set(name, skip, "not verified: give -endpoint and -audience", "")
+		for _, step := range []refusal.Step{refusal.Issuer, refusal.Audience, refusal.Client, refusal.Key, refusal.Signature} {
+			e.set(step, skip, "not verified: give -endpoint and -audience", "")
 		}
-		if logto.Reason(static) == "keys_unavailable" {
+		if step(static) == refusal.Key {
 			return nil
 		}
 		return static
@@ -324,57 +295,55 @@ func (e *explainer) check(ctx context.Context) error {
 	// What the configuration wants, one thing at a time.
 	cfg := e.config
 	for _, one := range []struct {
-		name                         string
+		step                         refusal.Step
 		issuers, audiences, clientID []string
 	}{
-		{"issuer", e.target.issuers, audiences, nil},
-		{"audience", issuers, cfg.Audiences, nil},
-		{"client", issuers, audiences, cfg.ClientIDs},
+		{refusal.Issuer, e.target.issuers, audiences, nil},
+		{refusal.Audience, issuers, cfg.Audiences, nil},
+		{refusal.Client, issuers, audiences, cfg.ClientIDs},
 	} {
-		if err := e.probe(one.issuers, one.audiences, one.clientID, nil); logto.Reason(err) == one.name {
-			e.fail(one.name, err)
+		if err := e.probe(one.issuers, one.audiences, one.clientID, nil); step(err) == one.step {
+			e.fail(one.step, err)
 		} else {
-			e.set(one.name, ok, e.saw(one.name), "")
+			e.pass(one.step)
 		}
 	}
 
 	// The key and the signature, by the key set that the verifier got.
 	online := e.probe(issuers, audiences, nil, e.target.net)
+	published := e.target.verifier.KeySetStatus().KeyIDs
 	kid := stringOf(e.header["kid"])
-	switch reason := logto.Reason(online); {
+	switch {
 	case online == nil:
-		e.set("key", ok, e.saw("key"), "")
-		e.set("signature", ok, "it is by this key", "")
-	case reason == "signature":
-		e.set("key", ok, e.saw("key"), "")
-		e.fail("signature", online)
-	case reason == "algorithm":
-		e.set("key", ok, e.saw("key"), "")
-		e.fail("algorithm", online)
+		e.pass(refusal.Key, refusal.Signature)
+	case step(online) == refusal.Signature, step(online) == refusal.Algorithm:
+		e.pass(refusal.Key)
+		e.fail(step(online), online)
 	case e.target.keysErr != nil:
-		e.fail("key", e.target.keysErr)
+		e.fail(refusal.Key, e.target.keysErr)
 		if hint := e.keyHint(); hint != "" {
-			e.steps["key"].Hint = hint
+			e.steps[refusal.Key].Hint = hint
 		}
-	case reason == "unknown_key":
-		e.fail("key", online)
-		e.steps["key"].Saw += "; it has " + quoteAll(e.target.verifier.KeySet().KeyIDs)
-	case has(e.target.verifier.KeySet().KeyIDs, kid):
-		e.set("key", ok, e.saw("key"), "")
-		e.set("signature", skip, "not checked: "+reason, "")
+	case step(online) == refusal.Key:
+		e.fail(refusal.Key, online)
+		e.steps[refusal.Key].Saw += "; it has " + quote.List(published)
+	case slices.Contains(published, kid):
+		e.pass(refusal.Key)
+		e.set(refusal.Signature, skip, "not checked: "+logto.Reason(online), "")
 	default:
-		e.set("key", fail, "the key set has no key "+quote(kid)+"; it has "+quoteAll(e.target.verifier.KeySet().KeyIDs), remedies["unknown_key"])
+		e.set(refusal.Key, fail, "the key set has no key "+quote.String(kid)+"; it has "+quote.List(published),
+			"is the endpoint that of the tenant which issued the token? If so, its key was rotated out: sign in anew")
 	}
 
 	// The verdict decides, should a probe have said something else.
 	if verdict == nil {
-		for _, name := range steps {
-			if e.steps[name].Status != ok {
-				e.set(name, ok, e.saw(name), "")
+		for _, step := range steps {
+			if e.steps[step].Status != ok {
+				e.pass(step)
 			}
 		}
-	} else if name := step(verdict); e.steps[name].Status != fail {
-		e.fail(name, verdict)
+	} else if step := step(verdict); e.steps[step].Status != fail {
+		e.fail(step, verdict)
 	}
 	return verdict
 }
@@ -388,20 +357,20 @@ func (e *explainer) keyHint() string {
 }
 
 // saw is what a check that passed looked at.
-func (e *explainer) saw(name string) string {
-	text := func(name string) string { return quote(stringOf(e.claims[name])) }
-	switch name {
-	case "form":
+func (e *explainer) saw(step refusal.Step) string {
+	text := func(name string) string { return quote.String(stringOf(e.claims[name])) }
+	switch step {
+	case refusal.Form:
 		return fmt.Sprintf("three parts, %d bytes", len(e.token))
-	case "type":
-		return quote(stringOf(e.header["typ"])) + ", an access token"
-	case "algorithm":
+	case refusal.Type:
+		return quote.String(stringOf(e.header["typ"])) + ", an access token"
+	case refusal.Algorithm:
 		algorithm := stringOf(e.header["alg"])
 		if algorithm == "ES384" {
 			return "ES384, Logto's default (libraries and gateways that know RS256 only refuse it)"
 		}
 		return clean(algorithm)
-	case "claims":
+	case refusal.Claims:
 		kind := "user " + text("sub") + ", by application " + text("client_id")
 		if e.claims["sub"] == e.claims["client_id"] {
 			kind = "machine " + text("sub") + " (sub is client_id)"
@@ -409,7 +378,7 @@ func (e *explainer) saw(name string) string {
 		_, audiences := e.own()
 		switch id := e.claims["organization_id"].(type) {
 		case string:
-			kind += ", in organization " + quote(id)
+			kind += ", in organization " + quote.String(id)
 		case nil:
 			for _, audience := range audiences {
 				if strings.HasPrefix(audience, "urn:logto:organization:") {
@@ -418,24 +387,24 @@ func (e *explainer) saw(name string) string {
 			}
 		}
 		return kind
-	case "issuer":
+	case refusal.Issuer:
 		return text("iss")
-	case "audience":
+	case refusal.Audience:
 		_, audiences := e.own()
-		return quoteAll(audiences)
-	case "client":
+		return quote.List(audiences)
+	case refusal.Client:
 		if len(e.config.ClientIDs) == 0 {
 			return text("client_id") + "; any is accepted, without -client-id"
 		}
 		return text("client_id")
-	case "times":
+	case refusal.Times:
 		exp, _ := e.time("exp")
 		if left := time.Until(exp); left < 0 {
-			return "expired " + distance(left) + ", within the leeway of 30 s"
+			return "expired " + distance(left) + ", within the leeway of " + policy.Leeway.String()
 		}
 		return "expires " + distance(time.Until(exp)) + ". Until then it is good: suspending the user, signing out or a changed role doesn't end a JWT"
-	case "key":
-		return quote(stringOf(e.header["kid"])) + " is published"
+	case refusal.Key:
+		return quote.String(stringOf(e.header["kid"])) + " is published"
 	}
 	return "it is by this key"
 }
@@ -455,10 +424,10 @@ func (e *explainer) route() error {
 	if e.organized {
 		if err := t.meets(e.token, organization(e.organization)); err != nil {
 			verdict = err
-			r.add("organization", fail, plain(err), remedies["organization"])
+			r.add("organization", fail, details(err), remedy(err))
 			naming = append(naming, logto.AnyOrganization())
 		} else {
-			r.add("organization", ok, quote(e.organization), "")
+			r.add("organization", ok, quote.String(e.organization), "")
 			naming = append(naming, organization(e.organization))
 		}
 	}
@@ -466,16 +435,16 @@ func (e *explainer) route() error {
 		err := t.meets(e.token, append(slices.Clone(naming), logto.Scopes(e.scopes...))...)
 		switch {
 		case err == nil:
-			r.add("scopes", ok, "granted: "+quote(strings.Join(e.scopes, " ")), "")
+			r.add("scopes", ok, "granted: "+quote.String(strings.Join(e.scopes, " ")), "")
 		case verdict != nil && logto.Reason(err) == "organization":
 			r.add("scopes", skip, "not checked, as the organization is wrong", "")
 		default:
-			verdict = firstError(verdict, err)
-			hint := remedies[logto.Reason(err)]
+			verdict = cmp.Or(verdict, err)
+			hint := remedy(err)
 			if logto.Reason(err) == "organization" {
 				hint = "give -organization too; the route must have logto.Organization(…)"
 			}
-			r.add("scopes", fail, plain(err), hint)
+			r.add("scopes", fail, details(err), hint)
 		}
 	}
 
@@ -483,7 +452,7 @@ func (e *explainer) route() error {
 		err := t.meets(e.token, reqs...)
 		q := requirement{Requirement: name, Meets: err == nil}
 		if err != nil {
-			q.Why = plain(err)
+			q.Why = details(err)
 		}
 		r.Requirements = append(r.Requirements, q)
 	}
@@ -492,17 +461,15 @@ func (e *explainer) route() error {
 	ask("logto.AnyOrganization()", logto.AnyOrganization())
 	bound := claims.OrganizationID()
 	if bound != "" {
-		ask("logto.Organization(…) of "+quote(bound), organization(bound))
+		ask("logto.Organization(…) of "+quote.String(bound), organization(bound))
 	}
 	if e.organized && e.organization != bound {
-		ask("logto.Organization(…) of "+quote(e.organization), organization(e.organization))
+		ask("logto.Organization(…) of "+quote.String(e.organization), organization(e.organization))
 	}
 	scopes := []string(e.scopes)
 	if len(scopes) == 0 {
 		// What can't be a scope would make Scopes panic.
-		scopes = slices.DeleteFunc(claims.Scopes(), func(s string) bool {
-			return strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == '"' || r == '\\' || r > '~' })
-		})
+		scopes = slices.DeleteFunc(claims.Scopes(), func(s string) bool { return !policy.IsScope(s) })
 	}
 	scopes = scopes[:min(len(scopes), 20)]
 	for _, scope := range scopes {
@@ -521,35 +488,19 @@ func (e *explainer) route() error {
 	return verdict
 }
 
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (e *explainer) conclude(verdict error) {
 	r := e.report
 	r.OK = verdict == nil
 	switch {
 	case verdict != nil:
 		r.Verdict, r.Reason = "refused", logto.Reason(verdict)
-		status := "401"
-		switch {
-		case errors.Is(verdict, logto.ErrForbidden):
-			status = "403"
-		case errors.Is(verdict, logto.ErrKeysUnavailable):
-			status = "503"
-		}
-		r.Summary = fmt.Sprintf("Refused, %s: %s (%s; docs/troubleshooting.md#%s)", r.Reason, plain(verdict), status, r.Reason)
-		others := slices.DeleteFunc(r.failed(), func(name string) bool { return name == step(verdict) })
+		r.Summary = fmt.Sprintf("Refused, %s: %s (%d; docs/troubleshooting.md#%s)", r.Reason, details(verdict), refusal.Of(verdict).Reason.Status, r.Reason)
+		others := slices.DeleteFunc(r.failed(), func(name string) bool { return name == step(verdict).String() })
 		if errors.Is(verdict, logto.ErrInvalidToken) && len(others) > 0 {
 			r.Summary += ". Also wrong: " + strings.Join(others, ", ")
 		}
 		if e.target == nil {
-			r.Summary = fmt.Sprintf("Nothing was verified, as there is no -endpoint. It would be refused, %s: %s", r.Reason, plain(verdict))
+			r.Summary = fmt.Sprintf("Nothing was verified, as there is no -endpoint. It would be refused, %s: %s", r.Reason, details(verdict))
 		}
 	case e.target == nil:
 		r.Verdict = "unverified"
@@ -558,9 +509,9 @@ func (e *explainer) conclude(verdict error) {
 		r.Verdict = "accepted"
 		r.Summary = "Accepted"
 		if user := stringOf(e.claims["sub"]); e.claims["sub"] == e.claims["client_id"] {
-			r.Summary += ": machine " + quote(user)
+			r.Summary += ": machine " + quote.String(user)
 		} else {
-			r.Summary += ": user " + quote(user)
+			r.Summary += ": user " + quote.String(user)
 		}
 		if len(e.scopes) == 0 && !e.organized {
 			r.Summary += ". A 403 is then by a requirement of the route: see above, or give -scope and -organization"

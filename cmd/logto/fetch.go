@@ -13,10 +13,11 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/seed-70fe37f4/logto/internal/policy"
 )
 
 const (
@@ -27,16 +28,7 @@ const (
 var noURL url.URL
 
 // newTransport makes what the library uses by default.
-var newTransport = func() http.RoundTripper {
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
-		ForceAttemptHTTP2:      true,
-		TLSHandshakeTimeout:    5 * time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
-		DisableKeepAlives:      true,
-	}
-}
+var newTransport = func() http.RoundTripper { return policy.NewTransport() }
 
 // A recorder asks each address once, however often it is asked itself: what the
 // library saw is what the report shows.
@@ -145,18 +137,9 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// get asks one address. It follows no redirect to another host or away from https.
+// get asks one address. It follows the redirects that the library would follow.
 func (r *recorder) get(ctx context.Context, address string, timeout time.Duration) (*exchange, error) {
-	client := &http.Client{Transport: r, Timeout: timeout, CheckRedirect: func(req *http.Request, via []*http.Request) error {
-		last := via[len(via)-1].URL
-		switch {
-		case len(via) > 3:
-			return errors.New("more than 3 redirects")
-		case req.URL.Host != last.Host || last.Scheme == "https" && req.URL.Scheme != "https":
-			return fmt.Errorf("redirect to another host or away from https: %s", req.URL.Scheme+"://"+req.URL.Host)
-		}
-		return nil
-	}}
+	client := &http.Client{Transport: r, Timeout: timeout, CheckRedirect: policy.CheckRedirect}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, err
@@ -193,14 +176,6 @@ type offline struct{}
 
 func (offline) RoundTrip(*http.Request) (*http.Response, error) { return nil, errors.New("offline") }
 
-// served is a network where every answer is this key set.
-type served string
-
-func (s served) RoundTrip(req *http.Request) (*http.Response, error) {
-	x := exchange{status: http.StatusOK, header: http.Header{"Content-Type": {"application/jwk-set+json"}}, body: []byte(s)}
-	return x.replay(req)
-}
-
 // sink is a ResponseWriter that keeps the body.
 type sink struct {
 	header http.Header
@@ -224,11 +199,14 @@ func networkHint(err error) (hint string, isTLS bool) {
 	var host x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	var verification *tls.CertificateVerificationError
-	text := err.Error()
+	var alert tls.AlertError
+	var record tls.RecordHeaderError
+	var redirect *policy.RedirectError
+	var op *net.OpError
 	switch {
 	case errors.As(err, &dns):
 		return "the name is not known from here. In a container or cluster Logto may have another one: keep the public address in Endpoint and give the internal one as -jwks-url (Config.JWKSURL)", false
-	case errors.Is(err, syscall.ECONNREFUSED), strings.Contains(text, "refused"):
+	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nothing listens there, seen from here. In a container, localhost is the container itself and Logto has another name: keep the public address in Endpoint and give the internal one as -jwks-url (Config.JWKSURL)", false
 	case errors.As(err, &authority):
 		return "the certificate is by an authority that this machine doesn't trust. For a try: SSL_CERT_FILE=ca.pem logto doctor …; in the service the same variable, or a Config.HTTPClient that trusts it. Never InsecureSkipVerify", true
@@ -236,11 +214,12 @@ func networkHint(err error) (hint string, isTLS bool) {
 		return "the certificate is for another name: use the name in the certificate, or give Logto one for this name", true
 	case errors.As(err, &invalid):
 		return "renew the certificate; if it is new, look at this machine's clock", true
-	case errors.As(err, &verification), strings.Contains(text, "tls: "), strings.Contains(text, "HTTP response to HTTPS client"):
+	case errors.As(err, &verification), errors.As(err, &alert), errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch),
+		errors.As(err, &op) && op.Op == "remote error": // an alert of the server's
 		return "the server doesn't speak TLS as it should at this port. If a proxy does TLS for Logto, use the proxy's address", true
-	case strings.Contains(text, "redirect"):
+	case errors.As(err, &redirect):
 		return "a redirect to another host is not followed, as keys from there could be anybody's: configure the address where it leads, if that is your Logto", false
-	case strings.Contains(text, "Client.Timeout"), errors.Is(err, context.DeadlineExceeded), isTimeout(err):
+	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		return "a firewall, a wrong port, a proxy that must be used (HTTPS_PROXY), or Logto is overloaded", false
 	}
 	return "something in between breaks the connection, a proxy or a firewall, or Logto is just starting", false

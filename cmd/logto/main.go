@@ -50,11 +50,12 @@ import (
 	"net/http"
 	"os"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/seed-70fe37f4/logto"
+	"github.com/seed-70fe37f4/logto/internal/policy"
+	"github.com/seed-70fe37f4/logto/internal/refusal"
 )
 
 const usage = `usage: logto doctor  -endpoint URL -audience API [flags]
@@ -207,8 +208,7 @@ func parse(args []string) (*options, string, error) {
 		return nil, "", errors.New("nothing can be verified without -endpoint (or -issuer)")
 	}
 	for _, scope := range o.scopes {
-		// What logto.Scopes would panic about.
-		if scope == "" || strings.ContainsFunc(scope, func(r rune) bool { return r <= ' ' || r == '"' || r == '\\' || r > '~' }) {
+		if !policy.IsScope(scope) { // logto.Scopes would panic
 			return nil, "", errors.New("-scope takes one scope; repeat it for more")
 		}
 	}
@@ -269,29 +269,32 @@ func issuersOf(cfg logto.Config) []string {
 	if len(cfg.Issuers) > 0 {
 		return cfg.Issuers
 	}
-	cfg.Audiences = []string{"any"}
-	v, err := logto.New(cfg)
+	base, err := policy.ParseEndpoint(cfg.Endpoint, cfg.InsecureAllowHTTP)
 	if err != nil {
 		return nil
 	}
-	var s sink
-	v.ResourceMetadata().ServeHTTP(&s, &http.Request{Method: http.MethodGet, URL: &noURL})
-	var document struct {
-		Servers []string `json:"authorization_servers"`
-	}
-	if decodeJSON(s.body.Bytes(), &document) != nil {
-		return nil
-	}
-	return document.Servers
+	return []string{base + policy.OIDCPath}
 }
 
-// plain takes the sentinel's text away from the beginning of an error's.
-func plain(err error) string {
-	text := err.Error()
-	for _, sentinel := range []error{logto.ErrExpired, logto.ErrInvalidToken, logto.ErrForbidden, logto.ErrNoToken, logto.ErrKeysUnavailable} {
-		text = strings.TrimPrefix(text, sentinel.Error()+": ")
+// details is the text of an error of the library, without that of the exported error
+// in it.
+func details(err error) string {
+	if e := refusal.Of(err); e != nil {
+		return e.Details()
 	}
-	return strings.TrimPrefix(text, "logto: ")
+	var config *policy.ConfigError
+	if errors.As(err, &config) {
+		return config.Text
+	}
+	return err.Error()
+}
+
+// remedy is what to do about an error of the library, "" if nothing is known.
+func remedy(err error) string {
+	if e := refusal.Of(err); e != nil {
+		return e.Reason.Remedy
+	}
+	return ""
 }
 
 // style is how text is written: for eyes or for a pipe.
@@ -327,5 +330,3 @@ func terminalWidth() int {
 	_, _ = fmt.Sscan(os.Getenv("COLUMNS"), &width)
 	return min(max(width, 60), 120)
 }
-
-func has(list []string, s string) bool { return slices.Contains(list, s) }

@@ -253,21 +253,6 @@ func short(s string, most int) string {
 	return s[:most] + "…"
 }
 
-// quote is clean with quotation marks, and shortened.
-func quote(s string) string { return "'" + clean(short(s, 100)) + "'" }
-
-func quoteAll(list []string) string {
-	const most = 5
-	var quoted []string
-	for _, s := range list[:min(len(list), most)] {
-		quoted = append(quoted, quote(s))
-	}
-	if len(list) > most {
-		quoted = append(quoted, "…")
-	}
-	return strings.Join(quoted, " or ")
-}
-
 // fold breaks text between words, the following lines indented. Width 0 is no break.
 func fold(text string, width, indent int) string {
 	if width == 0 {

@@ -117,7 +117,7 @@ func New(provider metric.MeterProvider, constant ...attribute.KeyValue) (*Metric
 		if v == nil {
 			return nil
 		}
-		s := v.KeySet()
+		s := v.KeySetStatus()
 		o.ObserveInt64(keys, int64(len(s.KeyIDs)), all)
 		if len(s.KeyIDs) > 0 { // else an age of 0 would look like a fresh key set
 			o.ObserveFloat64(age, s.Age.Seconds(), all)

@@ -122,7 +122,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	if v == nil {
 		return
 	}
-	s := v.KeySet()
+	s := v.KeySetStatus()
 	ch <- prometheus.MustNewConstMetric(keysDesc, prometheus.GaugeValue, float64(len(s.KeyIDs)))
 	if len(s.KeyIDs) > 0 { // else an age of 0 would look like a fresh key set
 		ch <- prometheus.MustNewConstMetric(ageDesc, prometheus.GaugeValue, s.Age.Seconds())

@@ -1,4 +1,9 @@
-package logto
+// Package strictjson reads the JSON of tokens and keys: exact member names, no
+// member twice at any depth (RFC 7515 section 4, RFC 7519 section 4), valid UTF-8,
+// bounded depth. encoding/json matches names in any case, lets the last duplicate
+// win and repairs bad UTF-8, each of which lets two readers of one token see two
+// different tokens. Values are handed on as they stand in the text.
+package strictjson
 
 import (
 	"encoding/json"
@@ -11,43 +16,42 @@ import (
 	"unicode/utf8"
 )
 
-// What a token's JSON may be is narrower than what encoding/json takes: exact
-// member names, no member twice at any depth (RFC 7515 section 4, RFC 7519
-// section 4), valid UTF-8, bounded depth. encoding/json matches names in any
-// case, lets the last duplicate win and repairs bad UTF-8, each of which lets
-// two readers of one token see two different tokens.
+// MaxDepth bounds the nesting of arrays and objects.
+const MaxDepth = 64
 
-// maxDepth bounds the nesting of arrays and objects.
-const maxDepth = 64
+// Err is the error of all that is not as [Object], [ShallowObject] or [Array] want it.
+var Err = errors.New("not one well-formed JSON object")
 
-var errJSON = errors.New("not one well-formed JSON object")
-
-// scanObject checks that data is one JSON object and nothing more, and calls
-// member for each member of it in turn. The name comes decoded, the value as
-// it stands. An error from member ends the scan and is returned.
-func scanObject(data []byte, member func(name, value string) error) error {
-	return scanOuter(data, true, member)
+// Object checks that data is one JSON object and nothing more, and calls member
+// for each member of it in turn. The name comes decoded, the value as it stands.
+// An error from member ends the walk and is returned.
+func Object(data []byte, member func(name, value string) error) error {
+	return object(data, false, member)
 }
 
-// scanOuter is scanObject that looks for members that stand twice within values
-// only if deep: in a key set, one bad key must not spoil the others.
-func scanOuter(data []byte, deep bool, member func(name, value string) error) error {
+// ShallowObject is [Object] that looks for no duplicates within values: in a key
+// set, one bad key must not spoil the others.
+func ShallowObject(data []byte, member func(name, value string) error) error {
+	return object(data, true, member)
+}
+
+func object(data []byte, shallow bool, member func(name, value string) error) error {
 	if !utf8.Valid(data) || !json.Valid(data) {
-		return errJSON
+		return Err
 	}
-	s := scanner{data: string(data), shallow: !deep}
+	s := scanner{data: string(data), shallow: shallow}
 	if s.space(); s.data[s.pos] != '{' {
-		return errJSON
+		return Err
 	}
 	return s.object(1, member)
 }
 
-// scanArray calls element for each element of value, which scanObject gave. It
-// is errJSON if that is no array.
-func scanArray(value string, element func(value string) error) error {
+// Array calls element for each element of value, which [Object] gave. It is [Err]
+// if that is no array.
+func Array(value string, element func(value string) error) error {
 	s := scanner{data: value, shallow: true}
 	if value[0] != '[' {
-		return errJSON
+		return Err
 	}
 	return s.array(1, element)
 }
@@ -91,9 +95,9 @@ func (s *scanner) end() bool {
 func (s *scanner) object(depth int, member func(name, value string) error) error {
 	var names nameSet
 	for ok := s.more(); ok; ok = !s.end() && s.more() {
-		name, isName := unquote(s.string())
+		name, isName := Unquote(s.string())
 		if (!isName || !names.add(name)) && (depth == 1 || !s.shallow) {
-			return errJSON
+			return Err
 		}
 		s.space()
 		s.pos++ // the colon
@@ -127,8 +131,8 @@ func (s *scanner) value(depth int) (string, error) {
 	start := s.pos
 	var err error
 	switch c := s.data[s.pos]; {
-	case (c == '{' || c == '[') && depth > maxDepth && !s.shallow:
-		err = errJSON
+	case (c == '{' || c == '[') && depth > MaxDepth && !s.shallow:
+		err = Err
 	case c == '{':
 		err = s.object(depth, nil)
 	case c == '[':
@@ -155,10 +159,10 @@ func (s *scanner) string() string {
 	return s.data[start:s.pos]
 }
 
-// unquote decodes a string. It is false for any other value and for half a
+// Unquote decodes a string. It is false for any other value and for half a
 // surrogate pair: encoding/json puts U+FFFD in its place, and two different
 // strings, say two user IDs, would become one.
-func unquote(value string) (string, bool) {
+func Unquote(value string) (string, bool) {
 	if value[0] != '"' {
 		return "", false
 	}
@@ -202,9 +206,9 @@ func (s *nameSet) add(name string) bool {
 // maxTime is the first second after the year 9999.
 const maxTime = 253402300800
 
-// numericDate reads a NumericDate (RFC 7519 section 2) between 1970 and 9999.
+// NumericDate reads a NumericDate (RFC 7519 section 2) between 1970 and 9999.
 // It is false for any other value: a string, a negative number, 1e400.
-func numericDate(value string) (time.Time, bool) {
+func NumericDate(value string) (time.Time, bool) {
 	if value[0] < '0' || value[0] > '9' {
 		return time.Time{}, false
 	}

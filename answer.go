@@ -1,0 +1,129 @@
+// What a client is told: the answer to a refused request, and by Protected Resource
+// Metadata where to get a token.
+
+package logto
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+
+	"github.com/seed-70fe37f4/logto/internal/refusal"
+)
+
+// WriteError answers a refused request: the status, the challenge (RFC 6750
+// section 3) and a JSON body with error and error_description. They tell the
+// client the least that it can act on. It is what [Require] does without an
+// ErrorHandler, and what one can end with. An error that is none of this
+// package's is answered with 500.
+func WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	realm := `Bearer realm="api"`
+	if s := fromContext(r.Context()); s != nil && s.verifier != nil {
+		realm = s.verifier.challenge
+	}
+	writeError(w, realm, err)
+}
+
+func writeError(w http.ResponseWriter, realm string, err error) {
+	reason := reasonOf(err)
+	h := w.Header()
+	if challenge := challengeFor(realm, reason, err); challenge != "" {
+		h.Set("WWW-Authenticate", challenge)
+	}
+	if reason.Status == http.StatusServiceUnavailable {
+		h.Set("Retry-After", "1") // retryPause
+	}
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	// As http.Error does: they were meant for another answer.
+	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} {
+		h.Del(name)
+	}
+	w.WriteHeader(reason.Status)
+	// The client may have gone; there is nobody to tell.
+	_, _ = io.WriteString(w, `{"error":"`+reason.Error+`","error_description":"`+reason.Sentence+"\"}\n")
+}
+
+func challengeFor(realm string, reason *refusal.Reason, err error) string {
+	switch reason.Challenge {
+	case refusal.RealmOnly:
+		return realm
+	case refusal.WithDescription:
+		return realm + `, error="` + reason.Error + `", error_description="` + reason.Sentence + `"`
+	case refusal.WithError:
+		challenge := realm + `, error="` + reason.Error + `"`
+		if e := refusal.Of(err); e != nil && e.Scope != "" {
+			challenge += `, scope="` + e.Scope + `"`
+		}
+		return challenge
+	}
+	return ""
+}
+
+// answerWriter knows whether an ErrorHandler has answered: net/http would take
+// silence for 200.
+type answerWriter struct {
+	http.ResponseWriter
+	begun bool
+}
+
+func (w *answerWriter) WriteHeader(status int) {
+	w.begun = true
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *answerWriter) Write(p []byte) (int, error) {
+	w.begun = true
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController, whose methods all begin an answer.
+func (w *answerWriter) Unwrap() http.ResponseWriter {
+	w.begun = true
+	return w.ResponseWriter
+}
+
+// ResourceMetadata serves this API's Protected Resource Metadata (RFC 9728): the
+// resource (Audiences[0] of the [Config]), its authorization servers (the issuers), how it
+// takes tokens, and the scopes given here. Clients that don't know the API, MCP
+// clients above all, learn from it where to get a token. Serve it, open to
+// everybody, at /.well-known/oauth-protected-resource followed by the path of the
+// resource, if it has one (RFC 9728 section 3.1), and put that address into
+// Config.ResourceMetadataURL.
+//
+// ResourceMetadata panics if the configuration has no Audiences or a scope can't
+// be one.
+func (v *Verifier) ResourceMetadata(scopes ...string) http.Handler {
+	if len(v.cfg.Audiences) == 0 {
+		panic("logto: ResourceMetadata needs Config.Audiences")
+	}
+	if len(scopes) > 0 {
+		scopes = mustScopes(scopes)
+	}
+	document, err := json.Marshal(struct {
+		Resource string   `json:"resource"`
+		Servers  []string `json:"authorization_servers"`
+		Scopes   []string `json:"scopes_supported,omitempty"`
+		Methods  []string `json:"bearer_methods_supported"`
+	}{v.cfg.Audiences[0], v.cfg.Issuers, scopes, []string{"header"}})
+	if err != nil {
+		panic(err) // not for strings
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		// Nothing in it is secret, and browsers read it from anywhere.
+		h.Set("Access-Control-Allow-Origin", "*")
+		switch r.Method {
+		case http.MethodGet, http.MethodHead:
+			h.Set("Content-Type", "application/json")
+			_, _ = w.Write(document)
+		case http.MethodOptions:
+			h.Set("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
+			h.Set("Access-Control-Allow-Headers", "*")
+			w.WriteHeader(http.StatusNoContent)
+		default:
+			h.Set("Allow", "GET, HEAD, OPTIONS")
+			w.WriteHeader(http.StatusMethodNotAllowed)
+		}
+	})
+}

@@ -1,0 +1,256 @@
+// Reading a token that nobody has verified yet. What is read here is used to refuse
+// it, until a signature check has passed, and for nothing else.
+
+package logto
+
+import (
+	"encoding/base64"
+	"slices"
+	"strings"
+
+	"github.com/seed-70fe37f4/logto/internal/jwk"
+	"github.com/seed-70fe37f4/logto/internal/quote"
+	"github.com/seed-70fe37f4/logto/internal/refusal"
+	"github.com/seed-70fe37f4/logto/internal/strictjson"
+)
+
+const (
+	maxToken     = 16 << 10 // bytes; Logto's tokens have about 700
+	maxHeader    = 2 << 10  // characters of base64url; Logto's have about 140
+	maxAudiences = 64       // Logto's tokens have one
+
+	organizationURN = "urn:logto:organization:" // + ID: the audience of an organization token
+
+	wantString = "want a string"
+	wantTime   = "want a number of seconds between 1970 and 9999"
+)
+
+// parsed is a token whose form is right.
+type parsed struct {
+	header
+	claims       *Claims
+	signingInput string
+	signature    []byte
+}
+
+// checkForm refuses noise at next to no cost.
+func checkForm(token string) error {
+	switch {
+	case token == "":
+		return errNoHeader
+	case len(token) > maxToken:
+		return errTooLong
+	case strings.Count(token, ".") != 2:
+		return notCompact(token)
+	// base64url of a brace or of JSON's white space begins with one of these. It saves
+	// decoding up to maxHeader of noise, 0.03 µs instead of 0.8: Refuse/garbage in bench.
+	case strings.IndexByte("eCDI", token[0]) < 0:
+		return errHeader
+	}
+	return nil
+}
+
+// parse reads a token that [checkForm] has let pass.
+func parse(token string) (p parsed, err error) {
+	headerPart, rest, _ := strings.Cut(token, ".")
+	payloadPart, signaturePart, _ := strings.Cut(rest, ".")
+	if len(headerPart) > maxHeader {
+		return p, errLongHeader
+	}
+	headerJSON, err := decodePart(headerPart)
+	if err != nil {
+		return p, err
+	}
+	if p.header, err = parseHeader(headerJSON); err != nil {
+		return p, err
+	}
+	payload, err := decodePart(payloadPart)
+	if err != nil {
+		return p, err
+	}
+	if p.claims, err = parseClaims(payload); err != nil {
+		return p, err
+	}
+	p.signingInput = token[:len(headerPart)+1+len(payloadPart)]
+	p.signature, err = decodePart(signaturePart)
+	return p, err
+}
+
+// decodePart decodes base64url in its only spelling: no padding, no line ends,
+// no bits left over (RFC 7515 section 2, RFC 4648 section 3.5).
+func decodePart(part string) ([]byte, error) {
+	// encoding/base64 passes over line ends, even if strict.
+	if strings.IndexByte(part, '\n') >= 0 || strings.IndexByte(part, '\r') >= 0 {
+		return nil, errEncoding
+	}
+	b, err := strictBase64.DecodeString(part)
+	if err != nil || len(b) == 0 {
+		return nil, errEncoding
+	}
+	return b, nil
+}
+
+var strictBase64 = base64.RawURLEncoding.Strict()
+
+// header is what is used of a JOSE header.
+type header struct{ algorithm, keyID string }
+
+// parseHeader reads a JOSE header (RFC 7515 section 4). Members that would
+// change what the token means are refused, others are passed over.
+func parseHeader(data []byte) (header, error) {
+	var h header
+	var typ string
+	err := strictjson.Object(data, func(name, value string) error {
+		text, ok := strictjson.Unquote(value)
+		switch name {
+		case "alg":
+			h.algorithm = text
+		case "kid":
+			h.keyID = text
+		case "typ":
+			typ = text
+		case "cty": // nested tokens
+			if t := strings.TrimPrefix(strings.ToLower(text), "application/"); t != "jwt" {
+				break
+			}
+			fallthrough
+		case "crit", "b64", "zip", "jwk", "jku", "x5u", "x5c":
+			return refusal.New(reasonMalformed, "header member %s is not allowed", name)
+		default:
+			return nil
+		}
+		if !ok {
+			return refusal.New(reasonMalformed, "header member %s is %s: want a string", name, quote.String(value))
+		}
+		return nil
+	})
+	switch {
+	case err == strictjson.Err:
+		return h, errHeader
+	case err != nil:
+		return h, err
+	case !strings.EqualFold(typ, "at+jwt") && !strings.EqualFold(typ, "application/at+jwt"):
+		return h, wrongType(typ)
+	case !slices.Contains(jwk.Algorithms, h.algorithm):
+		return h, refusal.New(reasonAlgorithm, "algorithm %s: want one of %s", quote.String(h.algorithm), strings.Join(jwk.Algorithms, ", "))
+	case h.keyID == "" || len(h.keyID) > jwk.MaxKeyID:
+		return h, errKeyID
+	}
+	return h, nil
+}
+
+// parseClaims reads a payload that nobody has verified yet: exact names, exact
+// types (RFC 9068 section 2.2, RFC 7519 section 4.1).
+func parseClaims(payload []byte) (*Claims, error) {
+	c := &Claims{payload: payload}
+	bad := func(name, value, want string) error {
+		return refusal.New(reasonMalformedClaims, "claim %s is %s: %s", name, quote.String(value), want)
+	}
+	err := strictjson.Object(payload, func(name, value string) error {
+		ok, want := true, wantString
+		switch name {
+		case "iss":
+			c.issuer, ok = strictjson.Unquote(value)
+		case "sub":
+			c.subject, ok = strictjson.Unquote(value)
+		case "client_id":
+			c.clientID, ok = strictjson.Unquote(value)
+		case "aud":
+			ok, want = c.setAudience(value), "want a string or an array of at most 64 strings"
+		case "scope":
+			c.scope, ok = strictjson.Unquote(value)
+		case "jti":
+			c.tokenID, ok = strictjson.Unquote(value)
+		case "exp":
+			c.expiresAt, ok = strictjson.NumericDate(value)
+			want = wantTime
+		case "iat":
+			c.issuedAt, ok = strictjson.NumericDate(value)
+			want = wantTime
+		case "nbf":
+			c.notBefore, ok = strictjson.NumericDate(value)
+			want = wantTime
+		case "organization_id":
+			id, isString := strictjson.Unquote(value)
+			c.bindTo(id, isString)
+		case "act":
+			c.actor = actor(value)
+		case "cnf":
+			// A token bound to a key (RFC 7800, RFC 9449, RFC 8705) is no bearer token.
+			return errBoundToKey
+		}
+		if !ok {
+			return bad(name, value, want)
+		}
+		return nil
+	})
+	switch {
+	case err == strictjson.Err:
+		return nil, errPayload
+	case err != nil:
+		return nil, err
+	case c.issuer == "":
+		return nil, errNoIssuer
+	case c.subject == "":
+		return nil, errNoSubject
+	case c.clientID == "":
+		return nil, errNoClientID
+	case c.audience == "":
+		return nil, errNoAudience
+	case c.expiresAt.IsZero():
+		return nil, errNoExpiry
+	case c.issuedAt.IsZero():
+		return nil, errNoIssuedAt
+	}
+	return c, nil
+}
+
+// setAudience keeps aud and takes the organization from it, if there is one.
+func (c *Claims) setAudience(value string) bool {
+	n := 0
+	one := func(value string) error {
+		aud, ok := strictjson.Unquote(value)
+		if n++; !ok || n > maxAudiences {
+			return strictjson.Err
+		}
+		if id, ok := strings.CutPrefix(aud, organizationURN); ok {
+			c.bindTo(id, true)
+		}
+		return nil
+	}
+	c.audience = value
+	if value[0] == '[' {
+		return strictjson.Array(value, one) == nil
+	}
+	return one(value) == nil
+}
+
+// bindTo notes an organization. A second one that differs, an empty one or one
+// that is no string leaves the token bound to an organization that no request
+// can be in.
+func (c *Claims) bindTo(id string, ok bool) {
+	if !ok || id == "" || c.bound && c.organization != id {
+		id = ""
+	}
+	c.organization, c.bound = id, true
+}
+
+// actor reads the act claim: see Claims.Actor.
+func actor(value string) string {
+	if value == "null" {
+		return ""
+	}
+	sub, ok := "", false
+	if value[0] == '{' {
+		_ = strictjson.Object([]byte(value), func(name, value string) error {
+			if name == "sub" {
+				sub, ok = strictjson.Unquote(value)
+			}
+			return nil
+		})
+	}
+	if !ok || sub == "" {
+		return value
+	}
+	return sub
+}

@@ -1,0 +1,177 @@
+// What a route asks of a verified token.
+
+package logto
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/seed-70fe37f4/logto/internal/policy"
+	"github.com/seed-70fe37f4/logto/internal/quote"
+	"github.com/seed-70fe37f4/logto/internal/refusal"
+)
+
+// A Requirement is something that a route asks of a valid token, made by
+// [Scopes], [AnyScope], [Organization], [AnyOrganization], [Users], [Machines] or
+// [Check].
+type Requirement struct {
+	refuses           func(r *http.Request, c *Claims) *refusal.Refusal // nil if it is met
+	scopes            []string                                          // for the challenge; nil for other requirements
+	namesOrganization bool
+}
+
+// requirements are those of one route. The zero value asks for nothing.
+type requirements struct {
+	list             []Requirement // those that name the organization first
+	nameOrganization bool
+	scope            string // all that the route asks for
+}
+
+func newRequirements(reqs []Requirement) requirements {
+	var first, others []Requirement
+	var scopes []string
+	for _, req := range reqs {
+		switch {
+		case req.refuses == nil:
+			panic("logto: empty Requirement: use Scopes, Organization, Check and so on to make one")
+		case req.namesOrganization:
+			first = append(first, req)
+		default:
+			others = append(others, req)
+		}
+		scopes = append(scopes, req.scopes...)
+	}
+	return requirements{list: append(first, others...), nameOrganization: len(first) > 0, scope: strings.Join(scopes, " ")}
+}
+
+// refuse returns the first refusal, or nil. organizationNamed tells that this route
+// or an outer one has named the organization.
+func (q *requirements) refuse(r *http.Request, c *Claims, organizationNamed bool) error {
+	for i := range q.list {
+		req := &q.list[i]
+		// A scope that was granted in one organization proves nothing in another,
+		// nor outside of all.
+		if req.scopes != nil && c.bound && !organizationNamed {
+			return refusal.New(reasonOrganization, "the token is bound to organization %s, and the route asks for a scope without naming the organization: "+
+				"add logto.Organization(…), or logto.AnyOrganization() if it doesn't matter which", quote.String(c.organization))
+		}
+		if e := req.refuses(r, c); e != nil {
+			if req.scopes != nil {
+				e.Scope = q.scope
+			}
+			return e
+		}
+	}
+	return nil
+}
+
+// Scopes requires every one of the given scopes (RFC 6749 section 3.3). It
+// panics if there is none, or on one that can't be a scope.
+//
+// A token that is bound to an organization is refused unless the route, or an
+// outer [Require], also has [Organization] or [AnyOrganization]: a user who administers
+// an organization of their own must not pass where a global role is meant. The
+// reverse holds too: a user's token without organization carries the scopes of
+// all their organizations, so for what belongs to one, name it.
+func Scopes(all ...string) Requirement {
+	all = mustScopes(all)
+	return Requirement{scopes: all, refuses: func(_ *http.Request, c *Claims) *refusal.Refusal {
+		for _, scope := range all {
+			if !c.HasScope(scope) {
+				return missingScope("all", all, c)
+			}
+		}
+		return nil
+	}}
+}
+
+// AnyScope requires at least one of the given scopes; all of them are named in
+// the challenge. For organizations, and for panics, see [Scopes].
+func AnyScope(any ...string) Requirement {
+	any = mustScopes(any)
+	return Requirement{scopes: any, refuses: func(_ *http.Request, c *Claims) *refusal.Refusal {
+		for _, scope := range any {
+			if c.HasScope(scope) {
+				return nil
+			}
+		}
+		return missingScope("one", any, c)
+	}}
+}
+
+// mustScopes returns a copy: what the caller does with its slice must not change
+// what a route asks for.
+func mustScopes(scopes []string) []string {
+	if len(scopes) == 0 {
+		panic("logto: a requirement of scopes with no scope in it")
+	}
+	for _, scope := range scopes {
+		if !policy.IsScope(scope) {
+			panic(fmt.Sprintf("logto: %q can't be a scope: give several as several arguments", scope))
+		}
+	}
+	return slices.Clone(scopes)
+}
+
+// Organization requires that the token is bound to the organization that id
+// gives for the request, from its path for instance. It refuses a token without
+// an organization and an id of "". It panics if id is nil.
+func Organization(id func(*http.Request) string) Requirement {
+	if id == nil {
+		panic("logto: Organization(nil)")
+	}
+	return Requirement{namesOrganization: true, refuses: func(r *http.Request, c *Claims) *refusal.Refusal {
+		if want := id(r); want == "" || c.organization != want {
+			return refusal.New(reasonOrganization, "the token's organization is %s, the request's %s: the client must ask for it (getAccessToken(resource, organizationId))", quote.String(c.organization), quote.String(want))
+		}
+		return nil
+	}}
+}
+
+// AnyOrganization requires that the token is bound to some organization; which
+// one, the handler learns from [OrganizationID].
+func AnyOrganization() Requirement {
+	return Requirement{namesOrganization: true, refuses: func(_ *http.Request, c *Claims) *refusal.Refusal {
+		if c.organization == "" {
+			return refusal.New(reasonOrganization, "the token is bound to no organization: the client must ask for one (getAccessToken(resource, organizationId))")
+		}
+		return nil
+	}}
+}
+
+// Users requires a token that acts for a user.
+func Users() Requirement {
+	return Requirement{refuses: func(_ *http.Request, c *Claims) *refusal.Refusal {
+		if c.IsMachine() {
+			return refusal.New(reasonKind, "the token is a machine's, want a user's")
+		}
+		return nil
+	}}
+}
+
+// Machines requires a machine-to-machine token, of an application without a user.
+func Machines() Requirement {
+	return Requirement{refuses: func(_ *http.Request, c *Claims) *refusal.Refusal {
+		if !c.IsMachine() {
+			return refusal.New(reasonKind, "the token is a user's, want a machine's")
+		}
+		return nil
+	}}
+}
+
+// Check requires that allow returns nil. Its error goes to the log and to
+// the ErrorHandler of [Config], where errors.Is finds it and [ErrForbidden]; the client
+// sees 403 and nothing of it. It panics if allow is nil.
+func Check(allow func(*http.Request, *Claims) error) Requirement {
+	if allow == nil {
+		panic("logto: Check(nil)")
+	}
+	return Requirement{refuses: func(r *http.Request, c *Claims) *refusal.Refusal {
+		if err := allow(r, c); err != nil {
+			return &refusal.Refusal{Reason: reasonCheck, Text: "Check refused", Cause: err}
+		}
+		return nil
+	}}
+}

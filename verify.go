@@ -1,0 +1,183 @@
+// How a token is verified: its way from top to bottom, what the configuration says of
+// it, and the one verdict at the end.
+
+package logto
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed-70fe37f4/logto/internal/jwk"
+	"github.com/seed-70fe37f4/logto/internal/quote"
+	"github.com/seed-70fe37f4/logto/internal/refusal"
+)
+
+// Verify verifies an access token (RFC 9068) without HTTP: for gRPC, WebSocket,
+// message queues. It waits for the key set if need be, no longer than ctx. The
+// error is [ErrNoToken] for "", [ErrExpired], [ErrInvalidToken] or
+// [ErrKeysUnavailable]; where ctx ended the wait it also wraps the context's error.
+func (v *Verifier) Verify(ctx context.Context, token string) (*Claims, error) {
+	var start time.Time
+	if v.cfg.Observer != nil {
+		start = time.Now()
+	}
+	t, remembered, err := v.verify(ctx, token, nil)
+	if v.cfg.Observer != nil {
+		v.observe(ctx, start, Event{Remembered: remembered, Err: err})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return t.claims, nil
+}
+
+// verified is a token whose signature a published key has verified, which proves
+// what it says and not that it is still good: verdict does that. It doesn't change.
+type verified struct {
+	claims *Claims
+	key    *jwk.Key // that has verified the signature
+	sum    tokenSum // of the token
+}
+
+// verify is a token's way. Everything cheap comes before the signature. known is
+// this very token if an outer Require has verified it, else nil. remembered tells
+// that the signature had been verified before.
+func (v *Verifier) verify(ctx context.Context, token string, known *verified) (_ *verified, remembered bool, _ error) {
+	if err := checkForm(token); err != nil {
+		return nil, false, err
+	}
+	var sum tokenSum
+	if known == nil {
+		known, sum = v.tokens.get(token)
+	}
+	if known != nil {
+		key, err := v.keyFor(ctx, known.claims, known.key.ID())
+		if err != nil {
+			return nil, true, err
+		}
+		if key == known.key {
+			return known, true, v.verdict(known)
+		}
+		// The ID stands for another key by now, which has to verify the signature.
+	}
+	p, err := parse(token)
+	if err != nil {
+		return nil, false, err
+	}
+	if err := v.expects(p.claims); err != nil {
+		return nil, false, err
+	}
+	key, err := v.keyFor(ctx, p.claims, p.keyID)
+	if err != nil {
+		return nil, false, err
+	}
+	t, err := v.checkSignature(ctx, token, sum, p, key)
+	if err != nil {
+		return nil, false, err
+	}
+	if err := v.verdict(t); err != nil {
+		return nil, false, err
+	}
+	v.tokens.add(token, t)
+	return t, false, nil
+}
+
+// verdict says whether a verified token is still good now. It is asked last, of
+// every token: whoever comes here may have waited, for a key, for a place among the
+// signature checks, or for the handler of an outer Require. It waits for nothing.
+func (v *Verifier) verdict(t *verified) error {
+	if err := v.checkTimes(t.claims, time.Now()); err != nil {
+		return err
+	}
+	return v.keys.stillPublished(t.key)
+}
+
+// keyFor looks up a key, for which it may wait: but not for a token that is refused
+// by its times anyway.
+func (v *Verifier) keyFor(ctx context.Context, c *Claims, id string) (*jwk.Key, error) {
+	if err := v.checkTimes(c, time.Now()); err != nil {
+		return nil, err
+	}
+	return v.keys.key(ctx, id)
+}
+
+// checkSignature alone makes a verified. As many signature checks run at once as
+// there are CPUs: who sends forged signatures takes nobody's time but that of other
+// new tokens.
+func (v *Verifier) checkSignature(ctx context.Context, token string, sum tokenSum, p parsed, key *jwk.Key) (*verified, error) {
+	if !key.Allows(p.algorithm) {
+		return nil, refusal.New(reasonAlgorithm, "the token says it was signed with %s, its key %s is for %s",
+			quote.String(p.algorithm), quote.String(p.keyID), strings.Join(key.Algorithms(), " or "))
+	}
+	if len(p.signature) != key.SignatureSize() {
+		return nil, errSignature
+	}
+	select {
+	case v.signatures <- struct{}{}:
+	default:
+		select {
+		case v.signatures <- struct{}{}:
+		case <-ctx.Done():
+			return nil, &refusal.Refusal{Reason: reasonOverload, Text: "the caller left while signature checks were queueing", Cause: ctx.Err()}
+		}
+		// Meanwhile another request may have had the answer.
+		if same := v.tokens.again(sum); same != nil && same.key == key {
+			<-v.signatures
+			return same, nil
+		}
+	}
+	ok := key.Verify(p.algorithm, p.signingInput, p.signature)
+	<-v.signatures
+	// In a flood these checks keep all CPUs busy; without this, the connections of
+	// others are looked after every 10 ms only.
+	runtime.Gosched()
+	if !ok {
+		return nil, errSignature
+	}
+	if sum == (tokenSum{}) {
+		sum = sumOf(token)
+	}
+	return &verified{claims: p.claims, key: key, sum: sum}, nil
+}
+
+// expects is what the configuration says of a token.
+func (v *Verifier) expects(c *Claims) error {
+	switch {
+	case !slices.Contains(v.cfg.Issuers, c.issuer):
+		return v.wrongIssuer(c.issuer)
+	case !v.acceptsAudience(c):
+		return v.wrongAudience(c)
+	case len(v.cfg.ClientIDs) > 0 && !slices.Contains(v.cfg.ClientIDs, c.clientID):
+		return refusal.New(reasonClient, "client %s: want %s", quote.String(c.clientID), quote.List(v.cfg.ClientIDs))
+	}
+	return nil
+}
+
+// checkTimes applies exp, nbf and iat with the same leeway on all sides: a token
+// is valid from nbf - leeway on and while now < exp + leeway.
+func (v *Verifier) checkTimes(c *Claims, now time.Time) error {
+	leeway := v.cfg.Leeway
+	switch {
+	case !now.Before(c.expiresAt.Add(leeway)):
+		return refusal.New(reasonExpired, "the token expired at %s; here it is %s", stamp(c.expiresAt), stamp(now))
+	case now.Add(leeway).Before(c.notBefore):
+		return refusal.New(reasonNotYetValid, "the token is not valid before %s; here it is %s", stamp(c.notBefore), stamp(now))
+	case now.Add(leeway).Before(c.issuedAt):
+		return refusal.New(reasonNotYetValid, "the token was issued at %s, but here it is %s: the two clocks differ by about %v", stamp(c.issuedAt), stamp(now), c.issuedAt.Sub(now).Round(time.Second))
+	}
+	return nil
+}
+
+func (v *Verifier) acceptsAudience(c *Claims) bool {
+	found := false
+	c.eachAudience(func(aud string) {
+		found = found || slices.Contains(v.cfg.Audiences, aud) ||
+			v.cfg.OrganizationTokens && strings.HasPrefix(aud, organizationURN) && len(aud) > len(organizationURN)
+	})
+	return found
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
