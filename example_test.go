@@ -186,7 +186,7 @@ func ExampleVerifier_Verify() {
 	token := issuer.Token(logtotest.Token{User: "alice"}) // from an RPC's metadata, say
 	claims, err := v.Verify(context.Background(), token)
 	switch {
-	case errors.Is(err, logto.ErrKeysUnavailable):
+	case errors.Is(err, logto.ErrUnavailable):
 		fmt.Println("try again later")
 	case err != nil:
 		fmt.Println("who are you?")

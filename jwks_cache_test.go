@@ -109,8 +109,8 @@ func TestPromise3BadAnswersChangeNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(s *service) {
 				s.issuer.Fail(answer)
-				s.verify(s.token(), logto.ErrKeysUnavailable, 0, 1)
-				s.verify(s.token(), logto.ErrKeysUnavailable, 0, 1)
+				s.verify(s.token(), logto.ErrUnavailable, 0, 1)
+				s.verify(s.token(), logto.ErrUnavailable, 0, 1)
 				time.Sleep(logto.RetryPause)
 				s.issuer.Fail(nil)
 				s.verify(s.token(), nil, 0, 2)
@@ -123,8 +123,8 @@ func TestPromise3BadAnswersChangeNothing(t *testing.T) {
 				s.verify(s.token(), nil, 0, 4)
 				time.Sleep(logto.RetryPause)
 				unknown := logtotest.New(s.issuer.Endpoint()).Token(logtotest.Token{})
-				s.verify(unknown, logto.ErrKeysUnavailable, 0, 5)
-				s.verify(unknown, logto.ErrKeysUnavailable, 0, 5)
+				s.verify(unknown, logto.ErrUnavailable, 0, 5)
+				s.verify(unknown, logto.ErrUnavailable, 0, 5)
 
 				// Promise 4: served again at once.
 				time.Sleep(logto.RetryPause)
@@ -161,7 +161,7 @@ func TestPromise1HungEndpoint(t *testing.T) {
 				time.Sleep(logto.DeadAge - logto.WaitAge - logto.FetchTime - 2*logto.MaxWait)
 				s.verify(token, nil, logto.MaxWait, 5)
 				time.Sleep(logto.FetchTime)
-				s.verify(token, logto.ErrKeysUnavailable, logto.FetchTime, 6)
+				s.verify(token, logto.ErrUnavailable, logto.FetchTime, 6)
 				s.issuer.Fail(nil)
 				s.verify(token, nil, 0, 7)
 			})
@@ -183,7 +183,7 @@ func TestAges(t *testing.T) {
 		{"not yet to wait for", logto.WaitAge - 1, nil, 0, 2},
 		{"to wait for", logto.WaitAge, nil, logto.MaxWait, 2},
 		{"not yet dead", logto.DeadAge - 1, nil, logto.MaxWait, 2},
-		{"dead", logto.DeadAge, logto.ErrKeysUnavailable, logto.FetchTime, 2},
+		{"dead", logto.DeadAge, logto.ErrUnavailable, logto.FetchTime, 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			inBubble(t, func(s *service) {
@@ -263,7 +263,7 @@ func TestPromise2FetchBudget(t *testing.T) {
 			s.issuer.Fail(logtotest.Status(500))
 			time.Sleep(logto.FetchPause)
 			for i := range 600 {
-				if _, err := s.v.Verify(ctx, s.issuer.Token(logtotest.Token{Header: header(i)})); !errors.Is(err, logto.ErrKeysUnavailable) {
+				if _, err := s.v.Verify(ctx, s.issuer.Token(logtotest.Token{Header: header(i)})); !errors.Is(err, logto.ErrUnavailable) {
 					t.Fatal(err)
 				}
 				time.Sleep(100 * time.Millisecond)
@@ -323,10 +323,10 @@ func TestPauses(t *testing.T) {
 	inBubble(t, func(s *service) {
 		s.issuer.Fail(logtotest.Status(500))
 		token := s.token()
-		s.verify(token, logto.ErrKeysUnavailable, 0, 1)
+		s.verify(token, logto.ErrUnavailable, 0, 1)
 		s.issuer.Fail(nil)
 		time.Sleep(logto.RetryPause - 1)
-		s.verify(token, logto.ErrKeysUnavailable, 0, 1)
+		s.verify(token, logto.ErrUnavailable, 0, 1)
 		time.Sleep(time.Nanosecond)
 		s.verify(token, nil, 0, 2)
 	})
@@ -342,7 +342,7 @@ func TestPromise4Recovery(t *testing.T) {
 		defer cancel()
 		start := time.Now()
 		_, err := s.v.Verify(impatient, token)
-		if !errors.Is(err, logto.ErrKeysUnavailable) || !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 300*time.Millisecond {
+		if !errors.Is(err, logto.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 300*time.Millisecond {
 			t.Errorf("error %v after %v", err, time.Since(start))
 		}
 		s.issuer.Fail(nil)
@@ -374,7 +374,7 @@ func TestPromise4Recovery(t *testing.T) {
 			s.verify(token, nil, 0, 1)
 			s.issuer.Fail(logtotest.Status(502))
 			time.Sleep(30 * 24 * time.Hour)
-			s.verify(token, logto.ErrKeysUnavailable, 0, 2)
+			s.verify(token, logto.ErrUnavailable, 0, 2)
 			s.issuer.Fail(nil)
 			time.Sleep(logto.RetryPause)
 			s.verify(token, nil, 0, 3)
@@ -483,7 +483,7 @@ func TestClocks(t *testing.T) {
 	}{
 		{"slept an hour", time.Hour, nil, nil, 2},
 		{"slept a day", 24 * time.Hour, nil, nil, 2},
-		{"slept a day, endpoint down", 24 * time.Hour, logtotest.Status(500), logto.ErrKeysUnavailable, 2},
+		{"slept a day, endpoint down", 24 * time.Hour, logtotest.Status(500), logto.ErrUnavailable, 2},
 		{"set back a day", -24 * time.Hour, logtotest.Status(500), nil, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -508,13 +508,13 @@ func TestClocks(t *testing.T) {
 func TestRefreshAndReady(t *testing.T) {
 	inBubble(t, func(s *service) {
 		s.issuer.Fail(logtotest.Status(503))
-		if err := s.v.Ready(); !errors.Is(err, logto.ErrKeysUnavailable) {
+		if err := s.v.Ready(); !errors.Is(err, logto.ErrUnavailable) {
 			t.Errorf("Ready before the first fetch: %v", err)
 		}
-		if err := s.v.Refresh(ctx); !errors.Is(err, logto.ErrKeysUnavailable) || !strings.Contains(err.Error(), "503") {
+		if err := s.v.Refresh(ctx); !errors.Is(err, logto.ErrUnavailable) || !strings.Contains(err.Error(), "503") {
 			t.Errorf("Refresh: %v", err)
 		}
-		if err := s.v.Ready(); !errors.Is(err, logto.ErrKeysUnavailable) || !strings.Contains(err.Error(), "503") {
+		if err := s.v.Ready(); !errors.Is(err, logto.ErrUnavailable) || !strings.Contains(err.Error(), "503") {
 			t.Errorf("Ready after a failure: %v", err)
 		}
 		s.issuer.Fail(nil)
@@ -528,7 +528,7 @@ func TestRefreshAndReady(t *testing.T) {
 		time.Sleep(logto.FetchPause)
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
-		if err := s.v.Refresh(ctx); !errors.Is(err, logto.ErrKeysUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+		if err := s.v.Refresh(ctx); !errors.Is(err, logto.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Refresh of a hung endpoint: %v", err)
 		}
 		if err := s.v.Ready(); err != nil {
@@ -571,7 +571,7 @@ func TestConditionalRequest(t *testing.T) {
 func TestUnaskedNotModified(t *testing.T) {
 	inBubble(t, func(s *service) {
 		s.issuer.Fail(logtotest.Status(304))
-		s.verify(s.token(), logto.ErrKeysUnavailable, 0, 1)
+		s.verify(s.token(), logto.ErrUnavailable, 0, 1)
 	})
 }
 
@@ -785,25 +785,25 @@ func TestOverTheNetwork(t *testing.T) {
 		{"good", nil, nil},
 		{"gzip", compressed(keySet), nil},
 		{"largest", logtotest.Body("", keySet+strings.Repeat(" ", logto.MaxBody-len(keySet))), nil},
-		{"too large", logtotest.Body("", keySet+strings.Repeat(" ", logto.MaxBody+1-len(keySet))), logto.ErrKeysUnavailable},
-		{"gzip bomb", compressed(keySet + strings.Repeat(" ", 20<<20)), logto.ErrKeysUnavailable},
+		{"too large", logtotest.Body("", keySet+strings.Repeat(" ", logto.MaxBody+1-len(keySet))), logto.ErrUnavailable},
+		{"gzip bomb", compressed(keySet + strings.Repeat(" ", 20<<20)), logto.ErrUnavailable},
 		{"broken gzip", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
 			_, _ = io.WriteString(w, keySet)
-		}), logto.ErrKeysUnavailable},
-		{"broken connection", logtotest.Cut(), logto.ErrKeysUnavailable},
-		{"reset", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), logto.ErrKeysUnavailable},
+		}), logto.ErrUnavailable},
+		{"broken connection", logtotest.Cut(), logto.ErrUnavailable},
+		{"reset", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), logto.ErrUnavailable},
 		{"huge header", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("X", strings.Repeat("x", 1<<20))
 			_, _ = io.WriteString(w, keySet)
-		}), logto.ErrKeysUnavailable},
+		}), logto.ErrUnavailable},
 		{"redirect on the host", redirect("/oidc/jwks?x"), nil},
-		{"redirect in a loop", redirect("/oidc/jwks"), logto.ErrKeysUnavailable},
-		{"redirect to another port", redirect(evil.URL + "/oidc/jwks"), logto.ErrKeysUnavailable},
-		{"redirect to another host", redirect(strings.Replace(evil.URL, "127.0.0.1", "localhost", 1)), logto.ErrKeysUnavailable},
-		{"redirect to a link-local address", redirect("http://169.254.169.254/latest/meta-data"), logto.ErrKeysUnavailable},
-		{"redirect to a file", redirect("file:///etc/passwd"), logto.ErrKeysUnavailable},
-		{"redirect to another scheme", redirect("ftp://" + host + "/"), logto.ErrKeysUnavailable},
+		{"redirect in a loop", redirect("/oidc/jwks"), logto.ErrUnavailable},
+		{"redirect to another port", redirect(evil.URL + "/oidc/jwks"), logto.ErrUnavailable},
+		{"redirect to another host", redirect(strings.Replace(evil.URL, "127.0.0.1", "localhost", 1)), logto.ErrUnavailable},
+		{"redirect to a link-local address", redirect("http://169.254.169.254/latest/meta-data"), logto.ErrUnavailable},
+		{"redirect to a file", redirect("file:///etc/passwd"), logto.ErrUnavailable},
+		{"redirect to another scheme", redirect("ftp://" + host + "/"), logto.ErrUnavailable},
 		{"other keys", logtotest.Body("", other.KeySet()), logto.ErrInvalidToken},
 	} {
 		for _, client := range []*http.Client{nil, {CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}} {
@@ -862,13 +862,13 @@ func TestRedirects(t *testing.T) {
 	}{
 		{"to a path", "https://a.test/1", []string{"https://a.test/2"}, nil, 2},
 		{"three times", "https://a.test/1", []string{"https://a.test/2", "https://a.test/3", "https://a.test/4"}, nil, 4},
-		{"four times", "https://a.test/1", []string{"https://a.test/2", "https://a.test/3", "https://a.test/4", "https://a.test/5"}, logto.ErrKeysUnavailable, 4},
-		{"from https to http", "https://a.test/1", []string{"http://a.test/2"}, logto.ErrKeysUnavailable, 1},
+		{"four times", "https://a.test/1", []string{"https://a.test/2", "https://a.test/3", "https://a.test/4", "https://a.test/5"}, logto.ErrUnavailable, 4},
+		{"from https to http", "https://a.test/1", []string{"http://a.test/2"}, logto.ErrUnavailable, 1},
 		{"from http to https", "http://localhost/1", []string{"https://localhost/2"}, nil, 2},
-		{"from http to https and back", "http://localhost/1", []string{"https://localhost/2", "http://localhost/3"}, logto.ErrKeysUnavailable, 2},
-		{"to another host", "https://a.test/1", []string{"https://b.test/1"}, logto.ErrKeysUnavailable, 1},
-		{"to a part of the host", "https://a.test/1", []string{"https://x.a.test/1"}, logto.ErrKeysUnavailable, 1},
-		{"to another port", "https://a.test/1", []string{"https://a.test:8443/1"}, logto.ErrKeysUnavailable, 1},
+		{"from http to https and back", "http://localhost/1", []string{"https://localhost/2", "http://localhost/3"}, logto.ErrUnavailable, 2},
+		{"to another host", "https://a.test/1", []string{"https://b.test/1"}, logto.ErrUnavailable, 1},
+		{"to a part of the host", "https://a.test/1", []string{"https://x.a.test/1"}, logto.ErrUnavailable, 1},
+		{"to another port", "https://a.test/1", []string{"https://a.test:8443/1"}, logto.ErrUnavailable, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			requests := 0
@@ -896,8 +896,8 @@ func checkUnavailable(t *testing.T, cfg logto.Config, issuer *logtotest.Issuer) 
 	cfg.Audiences = []string{logtotest.Audience}
 	cfg.Issuers = []string{issuer.Endpoint() + "/oidc"}
 	cfg.Logger = capture
-	if _, err := newVerifier(t, cfg).Verify(ctx, issuer.Token(logtotest.Token{})); !errors.Is(err, logto.ErrKeysUnavailable) {
-		t.Errorf("error %v, want ErrKeysUnavailable", err)
+	if _, err := newVerifier(t, cfg).Verify(ctx, issuer.Token(logtotest.Token{})); !errors.Is(err, logto.ErrUnavailable) {
+		t.Errorf("error %v, want ErrUnavailable", err)
 	}
 }
 
@@ -929,7 +929,7 @@ func TestTransportPanics(t *testing.T) {
 	cfg := issuer.Config()
 	cfg.Logger = capture
 	cfg.HTTPClient = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) { panic("theirs") })}
-	if _, err := newVerifier(t, cfg).Verify(ctx, issuer.Token(logtotest.Token{})); !errors.Is(err, logto.ErrKeysUnavailable) || !strings.Contains(err.Error(), "theirs") {
+	if _, err := newVerifier(t, cfg).Verify(ctx, issuer.Token(logtotest.Token{})); !errors.Is(err, logto.ErrUnavailable) || !strings.Contains(err.Error(), "theirs") {
 		t.Errorf("error %v", err)
 	}
 }

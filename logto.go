@@ -184,7 +184,7 @@ func (v *Verifier) logger() *slog.Logger {
 }
 
 // Refresh fetches the key set and waits for it, until ctx ends. It returns nil
-// at once if that was done less than 10 s ago. The error is ErrKeysUnavailable
+// at once if that was done less than 10 s ago. The error is ErrUnavailable
 // and wraps the cause; a good key set stays in use all the same.
 //
 // Nobody needs to call it: tokens cause the fetches they need. It is for those
@@ -192,7 +192,7 @@ func (v *Verifier) logger() *slog.Logger {
 func (v *Verifier) Refresh(ctx context.Context) error { return v.keys.await(ctx) }
 
 // Ready reports whether tokens can be verified now, without a fetch: the error
-// is ErrKeysUnavailable while there is no key set or one older than a day, and
+// is ErrUnavailable while there is no key set or one older than a day, and
 // wraps what went wrong last. In an outage of Logto a verifier stays ready as
 // long as it can serve, so that a readiness probe doesn't end the service too.
 func (v *Verifier) Ready() error { return v.keys.ready() }

@@ -347,7 +347,7 @@ func TestErrorHandler(t *testing.T) {
 	h := logto.Require(v, logto.Check(func(_ *http.Request, c *logto.Claims) error {
 		if c.Subject() == "mallory" {
 			// Whatever a Check returns, its refusal is a 403.
-			return errors.Join(errSuspended, logto.ErrNoToken, logto.ErrKeysUnavailable)
+			return errors.Join(errSuspended, logto.ErrNoToken, logto.ErrUnavailable)
 		}
 		return nil
 	}))(http.NotFoundHandler())
@@ -429,7 +429,7 @@ func TestWriteErrorAlone(t *testing.T) {
 		{logto.ErrInvalidToken, 401, `Bearer realm="api", error="invalid_token"`},
 		{logto.ErrExpired, 401, `Bearer realm="api"` + expired},
 		{logto.ErrForbidden, 403, ""},
-		{logto.ErrKeysUnavailable, 503, ""},
+		{logto.ErrUnavailable, 503, ""},
 		{io.ErrUnexpectedEOF, 500, ""},
 	} {
 		w := httptest.NewRecorder()

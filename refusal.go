@@ -29,9 +29,9 @@ var (
 	ErrExpired = fmt.Errorf("%w: expired", ErrInvalidToken)
 	// ErrForbidden: the token is valid, but a Requirement refused it.
 	ErrForbidden = errors.New("logto: forbidden")
-	// ErrKeysUnavailable: Logto's keys can't be had, or the token can't be verified
-	// in the caller's time. It says nothing against the client.
-	ErrKeysUnavailable = errors.New("logto: keys unavailable")
+	// ErrUnavailable: not now. Logto's keys can't be had, the service is overloaded,
+	// or the caller's time is up. It says nothing against the client or its token.
+	ErrUnavailable = errors.New("logto: unavailable")
 )
 
 // Reason is the code, as in [Event], of an error that an ErrorHandler or a caller of
@@ -65,7 +65,7 @@ func forbidden(code, remedy string) *refusal.Reason {
 }
 
 func unavailable(level slog.Level, step refusal.Step, code, remedy string) *refusal.Reason {
-	return row(refusal.Reason{Code: code, Kind: ErrKeysUnavailable, Status: 503, Level: level,
+	return row(refusal.Reason{Code: code, Kind: ErrUnavailable, Status: 503, Level: level,
 		Error: "temporarily_unavailable", Sentence: "The access token can't be checked now", Step: step, Remedy: remedy})
 }
 
@@ -137,7 +137,7 @@ func reasonOf(err error) *refusal.Reason {
 		return e.Reason
 	}
 	switch {
-	case errors.Is(err, ErrKeysUnavailable), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, ErrUnavailable), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return reasonKeys
 	case errors.Is(err, ErrNoToken):
 		return reasonNoHeader

@@ -105,7 +105,7 @@ func TestPromise3RememberedTokens(t *testing.T) {
 		s.verify(token, nil, 0, 1)
 		s.issuer.Fail(logtotest.Status(500))
 		time.Sleep(logto.DeadAge)
-		s.verify(token, logto.ErrKeysUnavailable, 0, 2)
+		s.verify(token, logto.ErrUnavailable, 0, 2)
 	})
 }
 
