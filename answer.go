@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/seed-70fe37f4/logto/internal/refusal"
 )
@@ -31,7 +33,7 @@ func writeError(w http.ResponseWriter, realm string, err error) {
 		h.Set("WWW-Authenticate", challenge)
 	}
 	if reason.Status == http.StatusServiceUnavailable {
-		h.Set("Retry-After", "1") // retryPause
+		h.Set("Retry-After", retryAfter(err))
 	}
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
@@ -42,6 +44,15 @@ func writeError(w http.ResponseWriter, realm string, err error) {
 	w.WriteHeader(reason.Status)
 	// The client may have gone; there is nobody to tell.
 	_, _ = io.WriteString(w, `{"error":"`+reason.Error+`","error_description":"`+reason.Sentence+"\"}\n")
+}
+
+// retryAfter is in whole seconds, and not before asking again may help.
+func retryAfter(err error) string {
+	wait := time.Second
+	if e := refusal.Of(err); e != nil {
+		wait = max(wait, e.RetryAfter)
+	}
+	return strconv.Itoa(int((wait + time.Second - 1) / time.Second))
 }
 
 func challengeFor(realm string, reason *refusal.Reason, err error) string {

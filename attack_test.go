@@ -135,7 +135,7 @@ func TestPromise7OneSpelling(t *testing.T) {
 			issuer := logtotest.NewIssuer(t)
 			issuer.Rotate(algorithm)
 			v := newVerifier(t, issuer.Config())
-			good := issuer.Token(logtotest.Token{})
+			good := issuer.Token(logtotest.Token{Claims: aged()})
 			if _, err := v.Verify(ctx, good); err != nil {
 				t.Fatal(err)
 			}

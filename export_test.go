@@ -17,6 +17,8 @@ import (
 const (
 	StaleAge, WaitAge, DeadAge, MaxWait = staleAge, waitAge, deadAge, maxWait
 	FetchPause, RetryPause, FetchTime   = fetchPause, retryPause, fetchTime
+	MaxHold, DoubtTime, StrayPause      = maxHold, doubtTime, strayPause
+	MaxRetryAfter, MaxStuck, GiveUpTime = maxRetryAfter, maxStuck, giveUpTime
 	MaxToken, MaxKeyID, MaxBody         = maxToken, jwk.MaxKeyID, maxBody
 	MaxHeader                           = maxHeader
 	MaxDepth                            = strictjson.MaxDepth
@@ -33,6 +35,9 @@ func (v *Verifier) SetWallClock(d time.Duration) {
 	defer v.keys.mu.Unlock()
 	v.keys.started.wall = v.keys.started.wall.Add(-d)
 }
+
+// SetJitter sets the share of a time that may be taken off it.
+func (v *Verifier) SetJitter(share float64) { v.keys.jitter = share }
 
 // SetTokenClock checks that a remembered token is refused where the clock has
 // gone back by d, to before it was issued.

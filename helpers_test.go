@@ -21,13 +21,17 @@ func goodPayload(issuer *logtotest.Issuer) string {
 	now := time.Now().Unix()
 	b, err := json.Marshal(map[string]any{
 		"jti": "j", "iss": issuer.Endpoint() + "/oidc", "sub": "user", "client_id": logtotest.ClientID,
-		"aud": logtotest.Audience, "scope": "read", "iat": now, "exp": now + 3600,
+		"aud": logtotest.Audience, "scope": "read", "iat": now - 60, "exp": now + 3600,
 	})
 	if err != nil {
 		panic(err)
 	}
 	return string(b)
 }
+
+// aged are claims of a token so old that a key which is not in a key set of now does
+// not exist.
+func aged() map[string]any { return map[string]any{"iat": time.Now().Add(-time.Minute).Unix()} }
 
 // logBuffer collects a log, safely for concurrent use.
 type logBuffer struct {

@@ -1,41 +1,37 @@
-// The cache of the key set: when it is fetched, for whom, and how long it serves.
+// The cache of the key set: which key a token gets, who waits how long for it, and what
+// may be said of a key that isn't there.
 
 package logto
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/seed-70fe37f4/logto/internal/jwk"
 	"github.com/seed-70fe37f4/logto/internal/policy"
-	"github.com/seed-70fe37f4/logto/internal/quote"
 	"github.com/seed-70fe37f4/logto/internal/refusal"
 )
 
 // How old a key set may be. Logto forbids caching it (max-age=0), so the times
 // are ours; see docs/design.md.
 const (
-	staleAge = 10 * time.Minute // from here on a refresh runs behind the requests
+	staleAge = 10 * time.Minute // at the latest from here on a refresh runs behind the requests
 	waitAge  = time.Hour        // from here on a request waits for it, maxWait at most
 	deadAge  = 24 * time.Hour   // from here on the key set is not used
 	maxWait  = time.Second
-
-	fetchPause = 10 * time.Second // between the starts of two fetches
-	retryPause = time.Second      // the same, after a failed one
-	fetchTime  = 10 * time.Second // a fetch that takes longer has failed
-	maxBody    = 1 << 20          // bytes of a key set, decompressed
-	maxETag    = 256              // bytes
-	maxError   = 300              // characters of why a fetch failed
+	maxHold  = 5 * time.Second // no request waits longer for a key that isn't there
+	// doubtTime is how long a key that vanished from the key set is asked for as if it
+	// were new: the issuer's replicas may disagree for a while after a rotation.
+	doubtTime = 2 * time.Minute
+	maxError  = 300 // characters of why a fetch failed
 )
 
 // keyCache holds the last good key set. A fetch is started by the request that
@@ -43,36 +39,65 @@ const (
 type keyCache struct {
 	url      string
 	client   *http.Client
+	leeway   time.Duration
 	logger   func() *slog.Logger
 	observer func(context.Context, Event) // nil for none
+	// jitter is what is taken off a time, at most, as a share of it: instances that
+	// started together, or failed together, don't ask together.
+	jitter float64
 
-	set atomic.Pointer[keySet] // the last good one; nil before the first
+	set atomic.Pointer[keySet] // the newest good one; nil before the first
 
-	mu       sync.Mutex // held for moments only, never over I/O
-	running  *fetch     // nil if there is none
-	started  instant    // when the newest fetch began; zero before the first
-	unknown  instant    // when the newest fetch for an unknown key ID began
-	failures int        // since the last good answer
-	lastErr  error      // of the newest fetch
-}
-
-// fetch is one request to the key endpoint. err may be read when done is closed.
-type fetch struct {
-	started time.Time
-	done    chan struct{}
-	err     error
+	mu       sync.Mutex    // held for moments only, never over I/O
+	newest   *fetch        // nil before the first
+	started  instant       // when it began
+	unknown  instant       // when the newest fetch for an unknown key ID began
+	ended    chan struct{} // closed, and made anew, when a fetch ends
+	running  int           // fetches
+	stuck    int           // of those that were given up, how many still run
+	failures int           // since the last good answer
+	pause    time.Duration // after the newest failure
+	lastErr  error         // of the fetch that ended last
 }
 
 // keySet is an answer of the key endpoint. It doesn't change.
 type keySet struct {
 	keys    jwk.Set
 	etag    string
-	fetched instant
+	fetched instant       // when the fetch began
+	due     time.Duration // the age from which on it is refreshed
+	// cached is how old the answer was when it came, by a cache on its way.
+	cached time.Duration
+	// vanished are the IDs of keys that this answer or one before it has dropped, and
+	// when.
+	vanished map[string]instant
 
 	notModified bool // by the newest answer
 }
 
 func (s *keySet) age(now time.Time) time.Duration { return s.fetched.until(now) }
+
+// published is nil for a nil set, too.
+func (s *keySet) published() jwk.Set {
+	if s == nil {
+		return nil
+	}
+	return s.keys
+}
+
+// doubts reports whether a key has vanished lately.
+func (s *keySet) doubts(id string, now time.Time) bool {
+	when, ok := s.vanished[id]
+	return ok && when.until(now) < doubtTime
+}
+
+// proves reports whether this answer proves that a key which is not in it does not
+// exist, for a token issued at the given time: only if it was asked for after that,
+// whatever the two clocks say. iat has whole seconds.
+func (s *keySet) proves(issued, now time.Time, leeway time.Duration) bool {
+	asked := now.Add(-s.age(now) - s.cached)
+	return !asked.Before(issued.Add(max(leeway, time.Second)))
+}
 
 // instant is a time by both clocks.
 type instant struct{ monotonic, wall time.Time }
@@ -85,31 +110,37 @@ func (i instant) until(now time.Time) time.Duration {
 	return max(now.Sub(i.monotonic), now.Round(0).Sub(i.wall))
 }
 
-func newKeyCache(url string, client *http.Client, logger func() *slog.Logger, observer func(context.Context, Event)) *keyCache {
-	var c http.Client
-	if client != nil {
-		c = *client
+func newKeyCache(url string, cfg *Config, logger func() *slog.Logger) *keyCache {
+	var client http.Client
+	if cfg.HTTPClient != nil {
+		client = *cfg.HTTPClient
 	} else {
-		c.Transport = policy.NewTransport()
+		client.Transport = policy.NewTransport()
 	}
-	c.CheckRedirect = policy.CheckRedirect
-	return &keyCache{url: url, client: &c, logger: logger, observer: observer}
+	client.CheckRedirect = policy.CheckRedirect
+	return &keyCache{url: url, client: &client, leeway: cfg.Leeway, logger: logger, observer: cfg.Observer,
+		jitter: 0.5, ended: make(chan struct{})}
 }
 
-// key returns the key with the given ID, fetching the key set if need be.
-func (c *keyCache) key(ctx context.Context, id string) (*jwk.Key, error) {
+// shorten takes jitter off d.
+func (c *keyCache) shorten(d time.Duration) time.Duration {
+	return d - time.Duration(rand.Float64()*c.jitter*float64(d))
+}
+
+// key returns the key with the given ID for a token that says it was issued at the
+// given time, fetching the key set if need be. What the token says decides only which
+// refusal it gets.
+func (c *keyCache) key(ctx context.Context, id string, issued time.Time) (*jwk.Key, error) {
 	set, now := c.set.Load(), time.Now()
-	if set == nil {
-		return c.fetchKey(ctx, id, now)
+	key := set.published()[id]
+	if key == nil || set.age(now) >= deadAge {
+		return c.waitFor(ctx, id, issued, now)
 	}
-	key, age := set.keys[id], set.age(now)
-	switch {
-	case key == nil || age >= deadAge:
-		return c.fetchKey(ctx, id, now)
-	case age < staleAge:
+	age := set.age(now)
+	if age < set.due {
 		return key, nil
 	}
-	f, _ := c.refresh(now, false)
+	f := c.fetch(now, forRefresh)
 	if age < waitAge || f == nil {
 		return key, nil
 	}
@@ -124,14 +155,14 @@ func (c *keyCache) key(ctx context.Context, id string) (*jwk.Key, error) {
 		return key, nil
 	}
 	if key = c.set.Load().keys[id]; key == nil {
-		return nil, unknownKey(id)
+		return nil, c.absent(id, issued, time.Now())
 	}
 	return key, nil
 }
 
 // live returns the key set if it may be used.
-func (c *keyCache) live() *keySet {
-	if set := c.set.Load(); set != nil && set.age(time.Now()) < deadAge {
+func (c *keyCache) live(now time.Time) *keySet {
+	if set := c.set.Load(); set != nil && set.age(now) < deadAge {
 		return set
 	}
 	return nil
@@ -140,143 +171,148 @@ func (c *keyCache) live() *keySet {
 // stillPublished returns nil if a key that this cache gave is in the key set now, and
 // its ID stands for no other. It waits for nothing, and the age of the key set is the
 // business of key: who was given a key in time is served by it.
-func (c *keyCache) stillPublished(key *jwk.Key) error {
+func (c *keyCache) stillPublished(key *jwk.Key, issued time.Time) error {
 	if c.set.Load().keys[key.ID()] != key {
-		return unknownKey(key.ID())
+		return c.absent(key.ID(), issued, time.Now())
 	}
 	return nil
 }
 
-// fetchKey is for a key that isn't there: it waits for a fetch.
-func (c *keyCache) fetchKey(ctx context.Context, id string, now time.Time) (*jwk.Key, error) {
-	err := c.refreshAndWait(ctx, now, c.live() != nil)
-	if set := c.live(); set != nil {
-		if key := set.keys[id]; key != nil {
-			return key, nil
+// waitFor is for a key that isn't there. A request that waits never gets an error from
+// a fetch that began over a second before it, which may have hung since before the
+// endpoint recovered: it waits for another one. And it waits no longer than maxHold,
+// whatever the fetches do.
+func (c *keyCache) waitFor(ctx context.Context, id string, issued, asked time.Time) (*jwk.Key, error) {
+	hold := time.NewTimer(maxHold)
+	defer hold.Stop()
+	for {
+		now := time.Now()
+		f := c.fetch(now, c.want(id, issued, now))
+		if f == nil {
+			return nil, c.absent(id, issued, now)
 		}
-		// Only a good answer proves that there is no such key. After a failed
-		// fetch it may be one that was rotated in just now: no reason to log
-		// a user out.
-		if err == nil {
-			return nil, unknownKey(id)
+		for ended := false; !ended; {
+			c.mu.Lock()
+			any := c.ended
+			ended = f.ended
+			c.mu.Unlock()
+			if set := c.live(time.Now()); set != nil && set.keys[id] != nil {
+				return set.keys[id], nil
+			}
+			if ended {
+				break
+			}
+			select {
+			case <-any: // another one may have brought the key
+			case <-hold.C:
+				if set := c.live(now); set != nil && set.proves(issued, time.Now(), c.leeway) {
+					return nil, unknownKey(id)
+				}
+				return nil, c.unavailable(fmt.Errorf("no answer within %v", maxHold))
+			case <-ctx.Done():
+				return nil, c.unavailable(ctx.Err())
+			}
+		}
+		since := asked.Add(-retryPause)
+		if f.err == nil {
+			since = issued
+		}
+		if !f.started.Before(since) {
+			return nil, c.absent(id, issued, time.Now())
 		}
 	}
-	return nil, c.unavailable(err)
 }
 
-// refreshAndWait waits for a fetch. It returns at once, with the newest fetch's
-// error, while fetches pause. forUnknown tells that there is a good key set, but
-// a key is not in it.
-func (c *keyCache) refreshAndWait(ctx context.Context, asked time.Time, forUnknown bool) error {
+// want is what a fetch for a key that isn't there is for.
+func (c *keyCache) want(id string, issued, now time.Time) purpose {
+	switch set := c.live(now); {
+	case set == nil:
+		return forAny
+	case set.proves(issued, now, c.leeway) && !set.doubts(id, now):
+		return forStray
+	}
+	return forUnknown
+}
+
+// absent is the error for a key that isn't there: a 401 only if that is proven.
+func (c *keyCache) absent(id string, issued, now time.Time) error {
+	set := c.live(now)
+	if set == nil {
+		return c.unavailable(nil)
+	}
+	if set.proves(issued, now, c.leeway) {
+		return unknownKey(id)
+	}
+	c.mu.Lock()
+	err, wait := c.lastErr, c.untilNext(now, forUnknown)
+	c.mu.Unlock()
+	if err != nil {
+		e := unavailableKeys(c.url, err, wait)
+		e.Text = "a key that may be new can't be looked up at " + c.url
+		return e
+	}
+	return keyNotYetKnown(id, wait)
+}
+
+// unavailable is the error for a key set that can't be had: by cause, or by how the
+// fetch ended that ended last.
+func (c *keyCache) unavailable(cause error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if cause == nil {
+		cause = c.lastErr
+	}
+	return unavailableKeys(c.url, cause, c.untilNext(time.Now(), forAny))
+}
+
+func unavailableKeys(url string, cause error, wait time.Duration) *refusal.Refusal {
+	return &refusal.Refusal{Reason: reasonKeys, Text: "no usable key set from " + url, Cause: cause, RetryAfter: wait}
+}
+
+// await waits for a fetch, as long as ctx. It returns at once while fetches pause, with
+// how the one ended that ended last.
+func (c *keyCache) await(ctx context.Context) error {
+	asked := time.Now()
 	for {
-		f, err := c.refresh(time.Now(), forUnknown)
+		now, why := time.Now(), forCaller
+		if c.live(now) == nil {
+			why = forAny
+		}
+		f := c.fetch(now, why)
 		if f == nil {
-			return err
+			c.mu.Lock()
+			err := c.lastErr
+			c.mu.Unlock()
+			if err != nil {
+				return c.unavailable(err)
+			}
+			return nil
 		}
 		select {
 		case <-f.done:
 		case <-ctx.Done():
-			return ctx.Err()
+			return c.unavailable(ctx.Err())
 		}
-		// What failed may have begun to hang before the endpoint recovered. Who has
-		// no key set waits for another one.
-		if f.err == nil || forUnknown || asked.Sub(f.started) < retryPause {
-			return f.err
+		if f.err == nil {
+			return nil
+		}
+		if !f.started.Before(asked.Add(-retryPause)) {
+			return c.unavailable(f.err)
 		}
 	}
 }
 
-func (c *keyCache) unavailable(cause error) error {
-	return &refusal.Refusal{Reason: reasonKeys, Text: "no usable key set from " + c.url, Cause: cause}
-}
-
-func (c *keyCache) await(ctx context.Context) error {
-	if err := c.refreshAndWait(ctx, time.Now(), false); err != nil {
-		return c.unavailable(err)
-	}
-	return nil
-}
-
+// ready starts the fetch that is due, and waits for none.
 func (c *keyCache) ready() error {
-	if c.live() != nil {
+	now := time.Now()
+	if set := c.live(now); set != nil {
+		if set.age(now) >= set.due {
+			c.fetch(now, forRefresh)
+		}
 		return nil
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.unavailable(c.lastErr)
-}
-
-// refresh returns the fetch to wait for: the running one, or a new one. It
-// returns nil, and how the newest one ended, if it is too early for another.
-// Fetches for unknown key IDs, which anybody can ask for, keep their pause among
-// themselves: a key that is rotated in just after a refresh is found at once.
-func (c *keyCache) refresh(now time.Time, forUnknown bool) (*fetch, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.running != nil {
-		return c.running, nil
-	}
-	last, pause := c.started, fetchPause
-	switch {
-	case c.lastErr != nil:
-		pause = retryPause
-	case forUnknown:
-		last = c.unknown
-	}
-	if last != (instant{}) && last.until(now) < pause {
-		return nil, c.lastErr
-	}
-	c.running = &fetch{started: now, done: make(chan struct{})}
-	c.started = at(now)
-	if forUnknown {
-		c.unknown = c.started
-	}
-	go c.run(c.running)
-	return c.running, nil
-}
-
-// run carries out a fetch. The set is stored before anybody learns of it.
-func (c *keyCache) run(f *fetch) {
-	ctx, cancel := context.WithTimeout(context.Background(), fetchTime)
-	defer cancel()
-	old := c.set.Load()
-	set, ignored, err := c.getSafely(ctx, old)
-	if err != nil && len(err.Error()) > maxError {
-		err = fmt.Errorf("%.*s…", maxError, err.Error()) // it may repeat what the endpoint sent
-	}
-
-	c.mu.Lock()
-	failures := c.failures
-	if err == nil {
-		set.fetched = at(f.started)
-		c.set.Store(set)
-		c.failures = 0
-	} else {
-		c.failures++
-	}
-	c.lastErr, f.err = err, err
-	c.running = nil
-	c.mu.Unlock()
-	close(f.done)
-
-	var before, after jwk.Set
-	if old != nil {
-		before, after = old.keys, old.keys
-	}
-	if err == nil {
-		after = set.keys
-	}
-	added, removed := missing(after, before), missing(before, after)
-	c.report(old, added, removed, ignored, failures, err)
-	if c.observer != nil {
-		e := Event{Fetch: true, Reason: "fetched", Err: err, Duration: time.Since(f.started), Added: added, Removed: removed, Age: c.status().Age}
-		if err != nil {
-			e.Reason = "failed"
-		} else if set.notModified {
-			e.Reason = "not_modified"
-		}
-		c.observer(context.Background(), e)
-	}
+	c.fetch(now, forAny)
+	return c.unavailable(nil)
 }
 
 func (c *keyCache) status() KeySetStatus {
@@ -288,104 +324,4 @@ func (c *keyCache) status() KeySetStatus {
 		status.Age = set.age(time.Now())
 	}
 	return status
-}
-
-// report logs what a fetch has changed. In an outage, one line tells of its
-// beginning and one of its end; in between every hundredth failure gets one.
-func (c *keyCache) report(old *keySet, added, removed, ignored []string, failures int, err error) {
-	log := c.logger()
-	if err != nil {
-		if failures%100 == 0 {
-			age := "none"
-			if old != nil {
-				age = old.age(time.Now()).Round(time.Second).String()
-			}
-			log.Warn("logto: key set not fetched", "url", c.url, "error", err, "failures", failures+1, "age_of_last_good", age)
-		}
-		return
-	}
-	if failures > 0 {
-		log.Info("logto: key set fetched again", "url", c.url, "failures", failures)
-	}
-	if len(added)+len(removed) > 0 {
-		log.Info("logto: key set changed", "url", c.url, "added", added, "removed", removed)
-		for _, why := range ignored {
-			log.Warn("logto: key ignored", "url", c.url, "why", why)
-		}
-	}
-}
-
-// missing lists the first IDs of a that b has not, or has for another key.
-func missing(a, b jwk.Set) []string {
-	const most = 10
-	var ids []string
-	for _, id := range slices.Sorted(maps.Keys(a)) {
-		if a[id] != b[id] && len(ids) < most {
-			ids = append(ids, id)
-		}
-	}
-	return ids
-}
-
-// getSafely is get, for a goroutine in which a panic, of an HTTPClient's transport
-// for instance, would end the process and not a request.
-func (c *keyCache) getSafely(ctx context.Context, old *keySet) (set *keySet, ignored []string, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("panic: %v", r)
-		}
-	}()
-	return c.get(ctx, old)
-}
-
-// get asks the key endpoint once. It returns a set with at least one key, or an
-// error; and why keys were ignored.
-func (c *keyCache) get(ctx context.Context, old *keySet) (*keySet, []string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	req.Header.Set("Accept", "application/jwk-set+json, application/json")
-	if old != nil && old.etag != "" {
-		req.Header.Set("If-None-Match", old.etag)
-	}
-	res, err := c.client.Do(req)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%w (if Logto has another name from here, as in a container, set Config.JWKSURL)", err)
-	}
-	defer res.Body.Close()
-
-	var set keySet
-	switch {
-	case res.StatusCode == http.StatusNotModified && req.Header.Get("If-None-Match") != "":
-		set = *old
-		set.notModified = true
-		return &set, nil, nil
-	case res.StatusCode != http.StatusOK:
-		return nil, nil, fmt.Errorf("the answer is %s", quote.String(res.Status))
-	}
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
-	switch {
-	case err != nil:
-		return nil, nil, fmt.Errorf("reading the answer: %w", err)
-	case len(body) > maxBody:
-		return nil, nil, fmt.Errorf("the answer has over %d bytes", maxBody)
-	}
-	var before jwk.Set
-	if old != nil {
-		before = old.keys
-	}
-	keys, ignored, err := jwk.ParseSet(body, before)
-	if err != nil {
-		contentType := res.Header.Get("Content-Type")
-		if strings.HasPrefix(contentType, "text/html") {
-			return nil, nil, errors.New("the answer is an HTML page: is /oidc missing in the address?")
-		}
-		return nil, nil, fmt.Errorf("%w (Content-Type %s)", err, quote.String(contentType))
-	}
-	set.keys = keys
-	if etag := res.Header.Get("ETag"); len(etag) <= maxETag {
-		set.etag = etag
-	}
-	return &set, ignored, nil
 }

@@ -103,6 +103,14 @@ func badAnswers() map[string]http.Handler {
 	}
 }
 
+// retryAfter is an answer that asks to be left alone.
+func retryAfter(status int, value string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", value)
+		w.WriteHeader(status)
+	})
+}
+
 // Promise 3: a good key set is never replaced by a worse answer.
 func TestPromise3BadAnswersChangeNothing(t *testing.T) {
 	for name, answer := range badAnswers() {
@@ -121,13 +129,13 @@ func TestPromise3BadAnswersChangeNothing(t *testing.T) {
 				s.verify(s.token(), nil, 0, 3)
 				time.Sleep(logto.WaitAge)
 				s.verify(s.token(), nil, 0, 4)
-				time.Sleep(logto.RetryPause)
+				time.Sleep(logto.FetchPause)
 				unknown := logtotest.New(s.issuer.Endpoint()).Token(logtotest.Token{})
 				s.verify(unknown, logto.ErrUnavailable, 0, 5)
 				s.verify(unknown, logto.ErrUnavailable, 0, 5)
 
-				// Promise 4: served again at once.
-				time.Sleep(logto.RetryPause)
+				// Then it is known which they are.
+				time.Sleep(time.Minute)
 				s.issuer.Fail(nil)
 				s.verify(unknown, logto.ErrInvalidToken, 0, 6)
 				s.verify(s.token(), nil, 0, 6)
@@ -161,7 +169,7 @@ func TestPromise1HungEndpoint(t *testing.T) {
 				time.Sleep(logto.DeadAge - logto.WaitAge - logto.FetchTime - 2*logto.MaxWait)
 				s.verify(token, nil, logto.MaxWait, 5)
 				time.Sleep(logto.FetchTime)
-				s.verify(token, logto.ErrUnavailable, logto.FetchTime, 6)
+				s.verify(token, logto.ErrUnavailable, logto.MaxHold, 6)
 				s.issuer.Fail(nil)
 				s.verify(token, nil, 0, 7)
 			})
@@ -183,7 +191,7 @@ func TestAges(t *testing.T) {
 		{"not yet to wait for", logto.WaitAge - 1, nil, 0, 2},
 		{"to wait for", logto.WaitAge, nil, logto.MaxWait, 2},
 		{"not yet dead", logto.DeadAge - 1, nil, logto.MaxWait, 2},
-		{"dead", logto.DeadAge, logto.ErrUnavailable, logto.FetchTime, 2},
+		{"dead", logto.DeadAge, logto.ErrUnavailable, logto.MaxHold, 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			inBubble(t, func(s *service) {
@@ -245,39 +253,70 @@ func TestPromise2FetchBudget(t *testing.T) {
 			}
 		})
 	})
-	t.Run("unknown keys", func(t *testing.T) {
-		inBubble(t, func(s *service) {
-			token := s.token()
-			s.verify(token, nil, 0, 1)
-			header := func(i int) map[string]any { return map[string]any{"kid": fmt.Sprint("made up ", i)} }
-			for i := range 600 { // a minute
-				time.Sleep(100 * time.Millisecond)
-				if _, err := s.v.Verify(ctx, s.issuer.Token(logtotest.Token{Header: header(i)})); !errors.Is(err, logto.ErrInvalidToken) {
-					t.Fatal(err)
+	for _, test := range []struct {
+		name    string
+		issued  time.Duration // from now
+		want    error
+		fetches [3]int // in a minute: of a good endpoint, a failing, a hanging one
+	}{
+		// What a token says of its time decides which refusal it gets, and for an old one
+		// there is less to look up.
+		{"unknown keys of new tokens", 0, logto.ErrUnavailable, [3]int{6, 9, 6}},
+		{"unknown keys of new tokens, clocks apart", 29 * time.Second, logto.ErrUnavailable, [3]int{6, 9, 6}},
+		{"unknown keys of old tokens", -time.Hour, logto.ErrInvalidToken, [3]int{1, 1, 1}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, func(s *service) {
+				s.verify(s.token(), nil, 0, 1)
+				time.Sleep(time.Minute)
+				var wg sync.WaitGroup
+				defer wg.Wait()
+				minute := func(fetches int) {
+					t.Helper()
+					before := s.issuer.Fetches()
+					for i := range 600 {
+						token := s.issuer.Token(logtotest.Token{Header: map[string]any{"kid": fmt.Sprint("made up ", i)},
+							Claims: map[string]any{"iat": time.Now().Add(test.issued).Unix()}})
+						wg.Go(func() {
+							if _, err := s.v.Verify(ctx, token); !errors.Is(err, test.want) {
+								t.Error(err)
+							}
+						})
+						time.Sleep(100 * time.Millisecond)
+					}
+					if n := s.issuer.Fetches() - before; n != fetches {
+						t.Errorf("%d fetches, want %d", n, fetches)
+					}
 				}
-			}
-			if n := s.issuer.Fetches(); n != 7 {
-				t.Errorf("%d fetches, want 1 and 6", n)
-			}
-			// A failing endpoint is asked once a second.
-			s.issuer.Fail(logtotest.Status(500))
-			time.Sleep(logto.FetchPause)
-			for i := range 600 {
-				if _, err := s.v.Verify(ctx, s.issuer.Token(logtotest.Token{Header: header(i)})); !errors.Is(err, logto.ErrUnavailable) {
-					t.Fatal(err)
-				}
-				time.Sleep(100 * time.Millisecond)
-			}
-			if n := s.issuer.Fetches(); n != 67 {
-				t.Errorf("%d fetches, want 7 and 60", n)
-			}
+				minute(test.fetches[0])
+				// From a failing endpoint the key cache backs off.
+				s.issuer.Fail(logtotest.Status(500))
+				minute(test.fetches[1])
+				s.issuer.Fail(logtotest.Hang())
+				minute(test.fetches[2])
+			})
 		})
-	})
+	}
+	// Who has no key set asks once a second, whatever it is told.
+	for name, fault := range map[string]http.Handler{"failing": logtotest.Status(500), "hanging": logtotest.Hang(), "asking to be left alone": retryAfter(429, "300")} {
+		t.Run("no key set, "+name, func(t *testing.T) {
+			inBubble(t, func(s *service) {
+				s.issuer.Fail(fault)
+				for range 600 {
+					go func() { _, _ = s.v.Verify(ctx, s.token()) }()
+					time.Sleep(100 * time.Millisecond)
+				}
+				if n := s.issuer.Fetches(); n != 60 {
+					t.Errorf("%d fetches in a minute", n)
+				}
+			})
+		})
+	}
 	t.Run("10000 made-up keys from 64 goroutines", func(t *testing.T) {
 		inBubble(t, func(s *service) {
 			known := s.token()
 			s.verify(known, nil, 0, 1)
-			time.Sleep(logto.FetchPause)
+			time.Sleep(logto.StrayPause)
 			var wg sync.WaitGroup
 			var n atomic.Int64
 			for range 64 {
@@ -316,7 +355,7 @@ func TestPauses(t *testing.T) {
 		s.issuer.Rotate("ES384")
 		rotated := s.token()
 		time.Sleep(logto.FetchPause - 1)
-		s.verify(rotated, logto.ErrInvalidToken, 0, 2)
+		s.verify(rotated, logto.ErrUnavailable, 0, 2)
 		time.Sleep(time.Nanosecond)
 		s.verify(rotated, nil, 0, 3)
 	})
@@ -347,7 +386,7 @@ func TestPromise4Recovery(t *testing.T) {
 		}
 		s.issuer.Fail(nil)
 		time.Sleep(logto.RetryPause)
-		s.verify(token, nil, logto.FetchTime-300*time.Millisecond-logto.RetryPause, 2)
+		s.verify(token, nil, 0, 2)
 	})
 	t.Run("a client leaves", func(t *testing.T) {
 		inBubble(t, func(s *service) {
@@ -421,12 +460,12 @@ func TestRotation(t *testing.T) {
 		first := s.token()
 		s.verify(first, nil, 0, 1)
 		s.issuer.Rotate("RS256") // EC to RSA
-		time.Sleep(logto.FetchPause)
+		time.Sleep(time.Minute)
 		second := s.token()
 		s.verify(second, nil, 0, 2)
 		s.verify(first, nil, 0, 2)
 		s.issuer.Rotate("ES256")
-		time.Sleep(logto.FetchPause)
+		time.Sleep(time.Minute)
 		third := s.token()
 		s.verify(third, nil, 0, 3)
 		s.verify(first, logto.ErrInvalidToken, 0, 3) // dropped by the second rotation
@@ -444,11 +483,11 @@ func TestPromise3RemovedKey(t *testing.T) {
 		s.verify(first, nil, 0, 1)
 		s.issuer.Rotate("ES384")
 		s.issuer.RemovePrevious()
-		time.Sleep(logto.FetchPause)
+		time.Sleep(time.Minute)
 		if err := s.v.Refresh(ctx); err != nil {
 			t.Fatal(err)
 		}
-		s.verify(first, logto.ErrInvalidToken, 0, 3) // it might be a new key's
+		s.verify(first, logto.ErrInvalidToken, 0, 3) // the issuer's replicas may disagree
 	})
 	t.Run("another key by the same ID", func(t *testing.T) {
 		inBubble(t, func(s *service) {
@@ -815,7 +854,7 @@ func TestOverTheNetwork(t *testing.T) {
 				if test.name == "huge header" && client != nil {
 					t.Skip("bounded by the client's own transport")
 				}
-				if _, err := newVerifier(t, cfg).Verify(ctx, issuer.Token(logtotest.Token{})); !errors.Is(err, test.want) {
+				if _, err := newVerifier(t, cfg).Verify(ctx, issuer.Token(logtotest.Token{Claims: aged()})); !errors.Is(err, test.want) {
 					t.Errorf("error %v, want %v", err, test.want)
 				}
 			})
@@ -881,7 +920,7 @@ func TestRedirects(t *testing.T) {
 				}
 				return &http.Response{StatusCode: 302, Header: http.Header{"Location": {test.path[requests-1]}}, Body: http.NoBody, Request: r}, nil
 			})}
-			if _, err := newVerifier(t, cfg).Verify(ctx, issuer.Token(logtotest.Token{})); !errors.Is(err, test.want) {
+			if _, err := newVerifier(t, cfg).Verify(ctx, issuer.Token(logtotest.Token{Claims: aged()})); !errors.Is(err, test.want) {
 				t.Errorf("error %v, want %v", err, test.want)
 			}
 			if requests != test.requests {
@@ -942,7 +981,7 @@ func TestExpiryWhileWaiting(t *testing.T) {
 		cfg.Logger = capture
 		cfg.Leeway = -1
 		v := newVerifier(t, cfg)
-		issuer.Fail(slowly(5*time.Second, issuer))
+		issuer.Fail(slowly(4*time.Second, issuer))
 		if _, err := v.Verify(ctx, issuer.Token(logtotest.Token{ExpiresIn: 3 * time.Second})); !errors.Is(err, logto.ErrExpired) {
 			t.Errorf("first time: error %v", err)
 		}

@@ -172,7 +172,7 @@ func New(cfg Config) (*Verifier, error) {
 		}
 		v.challenge += `, resource_metadata="` + cfg.ResourceMetadataURL + `"`
 	}
-	v.keys = newKeyCache(jwksURL, cfg.HTTPClient, v.logger, cfg.Observer)
+	v.keys = newKeyCache(jwksURL, &cfg, v.logger)
 	return v, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -253,7 +254,8 @@ func checkAnswer(t *testing.T, w *httptest.ResponseRecorder, status int, challen
 	if got := w.Body.String(); got != body+"\n" {
 		t.Errorf("body %q, want %q", got, body)
 	}
-	if got := w.Header().Get("Retry-After"); (got == "1") != (status == 503) {
+	got := w.Header().Get("Retry-After")
+	if seconds, _ := strconv.Atoi(got); (seconds >= 1 && seconds <= 300) != (status == 503) || (got != "") != (status == 503) {
 		t.Errorf("Retry-After %q", got)
 	}
 }
@@ -269,6 +271,7 @@ func newVerifier(t testing.TB, cfg logto.Config) *logto.Verifier {
 	if err != nil {
 		t.Fatal(err)
 	}
+	v.SetJitter(0) // a test that is about it sets it
 	return v
 }
 
@@ -484,7 +487,7 @@ func TestNestedRequire(t *testing.T) {
 			"key removed": {func(s *service) {
 				s.issuer.Rotate("ES384")
 				s.issuer.RemovePrevious()
-				time.Sleep(logto.FetchPause)
+				time.Sleep(time.Minute)
 				_ = s.v.Refresh(ctx)
 			}, 401},
 			"another key by its ID": {func(s *service) {

@@ -235,7 +235,7 @@ func TestLikelyMistakes(t *testing.T) {
 		{"organization not named", nil, issuer.Token(logtotest.Token{Organization: "o", Scopes: []string{"read"}}), []logto.Requirement{logto.Scopes("read")}, "add logto.Organization"},
 		{"no role", nil, issuer.Token(logtotest.Token{}), []logto.Requirement{logto.Scopes("read")}, "has the user a role with it"},
 		{"clocks", nil, issuer.Token(logtotest.Token{Claims: map[string]any{"iat": time.Now().Add(time.Hour).Unix()}}), nil, "clocks differ by about "},
-		{"key rotated out", nil, issuer.Token(logtotest.Token{Header: map[string]any{"kid": "old"}}), nil, "rotated out"},
+		{"key rotated out", nil, issuer.Token(logtotest.Token{Header: map[string]any{"kid": "old"}, Claims: aged()}), nil, "rotated out"},
 		{"address is a page", func(c *logto.Config) { c.JWKSURL = issuer.Endpoint() + "/jwks" }, issuer.Token(logtotest.Token{}), nil, "is /oidc missing in the address?"},
 		{"token without Bearer", nil, "", nil, "want the word Bearer"},
 		{"container can't reach its issuer", func(c *logto.Config) {

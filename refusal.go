@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/seed-70fe37f4/logto/internal/policy"
 	"github.com/seed-70fe37f4/logto/internal/quote"
@@ -121,6 +122,8 @@ var (
 
 	reasonKeys = unavailable(slog.LevelWarn, refusal.Key, "keys_unavailable",
 		"logto doctor, with the same flags, says more")
+	reasonNewKey = unavailable(slog.LevelInfo, refusal.Key, "key_not_yet_known",
+		"ask again in a moment: the key may have been rotated in just now. If it lasts, the token is from another Logto, or forged")
 	reasonOverload = unavailable(slog.LevelInfo, refusal.Signature, "overload",
 		"limit requests per client in front of the service")
 
@@ -204,6 +207,12 @@ func wrongType(typ string) error {
 
 func unknownKey(id string) error {
 	return refusal.New(reasonUnknownKey, "the key set has no key %s: the token is from another Logto, or its key was rotated out", quote.String(id))
+}
+
+func keyNotYetKnown(id string, wait time.Duration) error {
+	e := refusal.New(reasonNewKey, "the key set has no key %s, and is not newer than the token: the key may be a new one", quote.String(id))
+	e.RetryAfter = wait
+	return e
 }
 
 func (v *Verifier) wrongIssuer(got string) error {

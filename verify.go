@@ -92,7 +92,7 @@ func (v *Verifier) verdict(t *verified) error {
 	if err := v.checkTimes(t.claims, time.Now()); err != nil {
 		return err
 	}
-	return v.keys.stillPublished(t.key)
+	return v.keys.stillPublished(t.key, t.claims.issuedAt)
 }
 
 // keyFor looks up a key, for which it may wait: but not for a token that is refused
@@ -101,7 +101,7 @@ func (v *Verifier) keyFor(ctx context.Context, c *Claims, id string) (*jwk.Key, 
 	if err := v.checkTimes(c, time.Now()); err != nil {
 		return nil, err
 	}
-	return v.keys.key(ctx, id)
+	return v.keys.key(ctx, id, c.issuedAt)
 }
 
 // checkSignature alone makes a verified. As many signature checks run at once as

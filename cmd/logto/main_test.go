@@ -261,7 +261,8 @@ func TestExplain(t *testing.T) {
 		{"expired, of an unknown key", i.Token(logtotest.Token{ExpiresIn: -time.Minute, Header: map[string]any{"kid": "gone"}}), nil, "expired", "times key", []string{"no key 'gone'"}},
 		{"not yet valid", i.Token(logtotest.Token{Claims: map[string]any{"nbf": in(time.Hour)}}), nil, "not_yet_valid", "times", []string{"not valid before"}},
 		{"from the future", i.Token(logtotest.Token{Claims: map[string]any{"iat": in(10 * time.Minute)}}), nil, "not_yet_valid", "times", []string{"clocks differ by about", "NTP"}},
-		{"unknown key", i.Token(logtotest.Token{Header: map[string]any{"kid": "gone"}}), nil, "unknown_key", "key", []string{"no key 'gone'", "rotated out", i.KeyID()}},
+		{"key not yet known", i.Token(logtotest.Token{Header: map[string]any{"kid": "gone"}}), nil, "key_not_yet_known", "key", []string{"no key 'gone'", "may be a new one", "503"}},
+		{"unknown key", i.Token(logtotest.Token{Header: map[string]any{"kid": "gone"}, Claims: map[string]any{"iat": in(-time.Minute)}}), nil, "unknown_key", "key", []string{"no key 'gone'", "rotated out", i.KeyID()}},
 		{"bad signature", logtotest.BadSignature(good), nil, "signature", "signature", []string{"changed on its way, or forged"}},
 		{"everything at once", i.Token(logtotest.Token{Audience: api + "/", ExpiresIn: -time.Hour, Claims: map[string]any{"iss": "https://x.example/oidc"}}),
 			[]string{"-client-id", "another"}, "issuer", "issuer audience client times", []string{"Also wrong: audience, client, times"}},
@@ -640,7 +641,7 @@ func TestWhatUsersStumbleOver(t *testing.T) {
 	_, proxied := secure(t, "http")
 	inside := logtotest.New("https://auth.example.test")
 	internal := serve(t, inside)
-	old := i.Token(logtotest.Token{})
+	old := i.Token(logtotest.Token{Claims: map[string]any{"iat": time.Now().Add(-time.Minute).Unix()}})
 	i.Rotate("ES384")
 	i.Rotate("ES256")
 	es384 := logtotest.NewServer(t)

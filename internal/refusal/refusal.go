@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 )
 
 // A Reason is a row of the table of reasons: why a request is refused, and all that
@@ -68,6 +69,10 @@ type Refusal struct {
 	Text   string // what was got and wanted
 	Cause  error  // nil if there is none
 	Scope  string // what the route asks for, for the challenge
+
+	// RetryAfter is when asking again may help, of what is answered 503. Below a
+	// second it is a second.
+	RetryAfter time.Duration
 }
 
 // New makes a Refusal with a text.

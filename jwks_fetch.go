@@ -1,0 +1,375 @@
+// The fetches of the key set: when one may start, how it ends, and what is told of it.
+
+package logto
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seed-70fe37f4/logto/internal/jwk"
+	"github.com/seed-70fe37f4/logto/internal/quote"
+)
+
+const (
+	fetchPause = 10 * time.Second // between the starts of two fetches; also the longest back-off
+	retryPause = time.Second      // the same, after a first failure, and while there is no key set
+	strayPause = time.Minute      // the same, for a key of which it is proven that it doesn't exist
+	fetchTime  = 10 * time.Second // a fetch that takes longer has failed
+	giveUpTime = 11 * time.Second // the same, if the client ignores its context
+
+	// maxRetryAfter bounds what the endpoint can ask for by Retry-After.
+	maxRetryAfter = 5 * time.Minute
+	// maxStuck bounds the fetches that were given up and still run. From there on one
+	// starts in stuckPause.
+	maxStuck   = 16
+	stuckPause = time.Minute
+
+	maxBody = 1 << 20 // bytes of a key set, decompressed
+	maxETag = 256     // bytes
+)
+
+// fetch is one request to the key endpoint. err may be read when done is closed.
+type fetch struct {
+	started time.Time
+	done    chan struct{}
+	err     error
+
+	// Under the cache's mu.
+	ended    bool
+	failures int // in a row before this one ended
+}
+
+// purpose is what a fetch is for. It decides how soon after another one it may start.
+type purpose int
+
+const (
+	forAny     purpose = iota // there is no key set that can be used
+	forRefresh                // the key set is due
+	forUnknown                // a key is not in it that may be new
+	forStray                  // a key is not in it that doesn't exist, as far as is known
+	forCaller                 // Refresh
+)
+
+// fetch returns the fetch to wait for: the running one, or a new one. It returns nil
+// if there is none to wait for and it is too early for another. A fetch that hangs, or
+// hung since before the endpoint recovered, doesn't keep another one from starting.
+func (c *keyCache) fetch(now time.Time, why purpose) *fetch {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.untilNext(now, why) > 0 {
+		if c.newest == nil || c.newest.ended || why == forStray {
+			return nil
+		}
+		return c.newest
+	}
+	f := &fetch{started: now, done: make(chan struct{})}
+	c.newest, c.started = f, at(now)
+	if why == forUnknown || why == forStray {
+		c.unknown = c.started
+	}
+	client := c.client
+	if c.failures > 0 || c.running > 0 {
+		client = newConnection(client)
+	}
+	c.running++
+	go c.run(f, client)
+	return f
+}
+
+// untilNext is how long it is until another fetch may start. It is called under mu.
+//
+// Fetches for unknown key IDs, which anybody can ask for, keep their pause among
+// themselves: a key that is rotated in just after a refresh is found at once.
+func (c *keyCache) untilNext(now time.Time, why purpose) time.Duration {
+	since, pause := c.started, fetchPause
+	switch {
+	case c.newest == nil:
+		return 0
+	case c.stuck >= maxStuck:
+		pause = stuckPause
+	case why == forAny:
+		pause = retryPause
+	case why == forStray:
+		pause = strayPause
+	case c.running > 0 && why == forUnknown:
+		pause = backOff(c.failures + c.running)
+	case c.running > 0:
+	case c.failures > 0:
+		pause = c.pause
+	case why == forUnknown && c.unknown == (instant{}):
+		return 0
+	case why == forUnknown:
+		since = c.unknown
+	}
+	return max(pause-since.until(now), 0)
+}
+
+// backOff is the pause after so many failures in a row.
+func backOff(failures int) time.Duration {
+	pause := retryPause
+	for ; failures > 1 && pause < fetchPause; failures-- {
+		pause *= 2
+	}
+	return min(pause, fetchPause)
+}
+
+// run carries out a fetch. The set is stored before anybody learns of it.
+func (c *keyCache) run(f *fetch, client *http.Client) {
+	ctx, cancel := context.WithTimeout(context.Background(), fetchTime)
+	defer cancel()
+	old := c.set.Load()
+	giveUp := time.AfterFunc(giveUpTime, func() {
+		if c.end(f, nil, fmt.Errorf("the HTTP client doesn't return, %v after its context ended", giveUpTime-fetchTime)) {
+			c.mu.Lock()
+			c.stuck++
+			c.mu.Unlock()
+			c.tell(f, old, nil, nil)
+		}
+	})
+	defer giveUp.Stop()
+	set, ignored, err := c.getSafely(ctx, client, old)
+	if err != nil && len(err.Error()) > maxError {
+		err = shortened{err} // it may repeat what the endpoint sent
+	}
+	if c.end(f, set, err) {
+		c.tell(f, old, set, ignored)
+		return
+	}
+	c.mu.Lock()
+	c.stuck--
+	c.mu.Unlock()
+}
+
+// end notes how a fetch ended and wakes those who wait. It is false if the fetch was
+// given up before. Of two answers that of the fetch which began later counts.
+func (c *keyCache) end(f *fetch, set *keySet, err error) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.ended {
+		return false
+	}
+	f.ended, f.err, f.failures = true, err, c.failures
+	c.running--
+	now, old := time.Now(), c.set.Load()
+	began := at(f.started)
+	switch {
+	case old != nil && old.age(now) < began.until(now):
+		// A fetch that began later had a good answer before.
+	case err == nil:
+		c.failures, c.lastErr = 0, nil
+		set.fetched, set.due, set.vanished = began, c.shorten(staleAge), vanished(old, set, now)
+		c.set.Store(set)
+	default:
+		c.failures++
+		c.lastErr = err
+		c.pause = c.shorten(backOff(c.failures))
+		var status *statusError
+		if errors.As(err, &status) {
+			c.pause = max(c.pause, min(status.retryAfter, maxRetryAfter))
+		}
+	}
+	close(f.done)
+	close(c.ended)
+	c.ended = make(chan struct{})
+	return true
+}
+
+// vanished are the keys that are gone and in doubt after an answer.
+func vanished(old, set *keySet, now time.Time) map[string]instant {
+	if old == nil {
+		return nil
+	}
+	gone := map[string]instant{}
+	for id, when := range old.vanished {
+		if set.keys[id] == nil && old.doubts(id, now) {
+			gone[id] = when
+		}
+	}
+	for id := range old.keys {
+		if set.keys[id] == nil {
+			gone[id] = at(now)
+		}
+	}
+	return gone
+}
+
+// newConnection is for a fetch after one that failed or hangs: a connection that died
+// silently must not be asked again. What a client keeps inside a transport of its own
+// making, it must look after itself.
+func newConnection(client *http.Client) *http.Client {
+	client.CloseIdleConnections()
+	transport := client.Transport
+	if transport == nil {
+		transport = http.DefaultTransport
+	}
+	t, ok := transport.(*http.Transport)
+	if !ok || t.DisableKeepAlives {
+		return client
+	}
+	t = t.Clone()
+	t.DisableKeepAlives = true
+	fresh := *client
+	fresh.Transport = t
+	return &fresh
+}
+
+// statusError is an answer without a key set.
+type statusError struct {
+	status     string
+	retryAfter time.Duration
+}
+
+func (e *statusError) Error() string { return "the answer is " + quote.String(e.status) }
+
+// shortened is an error with a text that fits into a log.
+type shortened struct{ err error }
+
+func (e shortened) Error() string { return fmt.Sprintf("%.*s…", maxError, e.err.Error()) }
+
+func (e shortened) Unwrap() error { return e.err }
+
+// headerSeconds reads a header of seconds, or with a date (RFC 9110 section 10.2.3, RFC
+// 9111 section 5.1). It is 0 for any other value.
+func headerSeconds(h http.Header, name string, now time.Time) time.Duration {
+	value := h.Get(name)
+	if n, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(n) * time.Second
+	}
+	if date, err := http.ParseTime(value); err == nil {
+		return max(date.Sub(now), 0)
+	}
+	return 0
+}
+
+// tell logs and observes how a fetch ended. It runs code of the user's in a goroutine
+// in which a panic would end the process.
+func (c *keyCache) tell(f *fetch, old, set *keySet, ignored []string) {
+	defer func() {
+		if r := recover(); r != nil {
+			defer func() { _ = recover() }() // the logger may be what panics
+			c.logger().Error("logto: panic in Observer or Logger", "panic", fmt.Sprint(r))
+		}
+	}()
+	before := old.published()
+	after := before
+	if f.err == nil {
+		after = set.keys
+	}
+	added, removed := missing(after, before), missing(before, after)
+	if c.observer != nil {
+		e := Event{Fetch: true, Reason: "fetched", Err: f.err, Duration: time.Since(f.started), Added: added, Removed: removed, Age: c.status().Age}
+		if f.err != nil {
+			e.Reason = "failed"
+		} else if set.notModified {
+			e.Reason = "not_modified"
+		}
+		defer c.observer(context.Background(), e)
+	}
+	c.report(old, added, removed, ignored, f)
+}
+
+// report logs what a fetch has changed. In an outage, one line tells of its
+// beginning and one of its end; in between every hundredth failure gets one.
+func (c *keyCache) report(old *keySet, added, removed, ignored []string, f *fetch) {
+	log := c.logger()
+	if f.err != nil {
+		if f.failures%100 == 0 {
+			age := "none"
+			if old != nil {
+				age = old.age(time.Now()).Round(time.Second).String()
+			}
+			log.Warn("logto: key set not fetched", "url", c.url, "error", f.err, "failures", f.failures+1, "age_of_last_good", age)
+		}
+		return
+	}
+	if f.failures > 0 {
+		log.Info("logto: key set fetched again", "url", c.url, "failures", f.failures)
+	}
+	if len(added)+len(removed) > 0 {
+		log.Info("logto: key set changed", "url", c.url, "added", added, "removed", removed)
+		for _, why := range ignored {
+			log.Warn("logto: key ignored", "url", c.url, "why", why)
+		}
+	}
+}
+
+// missing lists the first IDs of a that b has not, or has for another key.
+func missing(a, b jwk.Set) []string {
+	const most = 10
+	var ids []string
+	for _, id := range slices.Sorted(maps.Keys(a)) {
+		if a[id] != b[id] && len(ids) < most {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// getSafely is get, for a goroutine in which a panic, of an HTTPClient's transport
+// for instance, would end the process and not a request.
+func (c *keyCache) getSafely(ctx context.Context, client *http.Client, old *keySet) (set *keySet, ignored []string, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	return c.get(ctx, client, old)
+}
+
+// get asks the key endpoint once. It returns a set with at least one key, or an
+// error; and why keys were ignored.
+func (c *keyCache) get(ctx context.Context, client *http.Client, old *keySet) (*keySet, []string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	req.Header.Set("Accept", "application/jwk-set+json, application/json")
+	// An answer proves what it proves only if it is as new as the request (RFC 9111
+	// section 5.2.1.4).
+	req.Header.Set("Cache-Control", "no-cache")
+	if old != nil && old.etag != "" {
+		req.Header.Set("If-None-Match", old.etag)
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w (if Logto has another name from here, as in a container, set Config.JWKSURL)", err)
+	}
+	defer res.Body.Close()
+
+	set := keySet{cached: headerSeconds(res.Header, "Age", time.Now())}
+	switch {
+	case res.StatusCode == http.StatusNotModified && req.Header.Get("If-None-Match") != "":
+		set.keys, set.etag, set.notModified = old.keys, old.etag, true
+		return &set, nil, nil
+	case res.StatusCode != http.StatusOK:
+		return nil, nil, &statusError{res.Status, headerSeconds(res.Header, "Retry-After", time.Now())}
+	}
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
+	switch {
+	case err != nil:
+		return nil, nil, fmt.Errorf("reading the answer: %w", err)
+	case len(body) > maxBody:
+		return nil, nil, fmt.Errorf("the answer has over %d bytes", maxBody)
+	}
+	keys, ignored, err := jwk.ParseSet(body, old.published())
+	if err != nil {
+		contentType := res.Header.Get("Content-Type")
+		if strings.HasPrefix(contentType, "text/html") {
+			return nil, nil, errors.New("the answer is an HTML page: is /oidc missing in the address?")
+		}
+		return nil, nil, fmt.Errorf("%w (Content-Type %s)", err, quote.String(contentType))
+	}
+	set.keys = keys
+	if etag := res.Header.Get("ETag"); len(etag) <= maxETag {
+		set.etag = etag
+	}
+	return &set, ignored, nil
+}

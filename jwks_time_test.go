@@ -1,0 +1,599 @@
+package logto_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed-70fe37f4/logto"
+	"github.com/seed-70fe37f4/logto/logtotest"
+)
+
+// What becomes of a good token whose key the cache has not seen: it is never called bad.
+
+// madeUp is a token of a key that doesn't exist.
+func (s *service) madeUp(name string, issued time.Duration) string {
+	return s.issuer.Token(logtotest.Token{Header: map[string]any{"kid": name}, Claims: map[string]any{"iat": time.Now().Add(issued).Unix()}})
+}
+
+// ask is a request through the middleware.
+func (s *service) ask(token string) *httptest.ResponseRecorder {
+	return serve(logto.Require(s.v)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(200) })), token)
+}
+
+// One stray token spends the pause, then a rotation follows: the new key's tokens are
+// not refused as bad, and served when the 503 said so.
+func TestStrayTokenThenRotation(t *testing.T) {
+	for name, stray := range map[string]time.Duration{"new": 0, "from the future": 29 * time.Second, "old": -time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(s *service) {
+				s.verify(s.token(), nil, 0, 1)
+				time.Sleep(2 * time.Minute)
+				s.ask(s.madeUp("stray", stray))
+				time.Sleep(time.Second)
+				s.issuer.Rotate("ES384")
+				good := s.token()
+				var wait time.Duration
+				for range 100 {
+					w := s.ask(good)
+					if w.Code == 200 {
+						continue
+					}
+					checkAnswer(t, w, 503, noChallenge, "")
+					seconds, err := strconv.Atoi(w.Header().Get("Retry-After"))
+					if err != nil || seconds < 1 || seconds > 10 {
+						t.Fatalf("Retry-After %q", w.Header().Get("Retry-After"))
+					}
+					wait = time.Duration(seconds) * time.Second
+				}
+				time.Sleep(wait)
+				if w := s.ask(good); w.Code != 200 {
+					t.Errorf("status %d after %v", w.Code, wait)
+				}
+			})
+		})
+	}
+	// As seen on a real Logto: a stray token every 3 s, and traffic after a rotation.
+	inBubble(t, func(s *service) {
+		s.verify(s.token(), nil, 0, 1)
+		good := s.token()
+		last := 0
+		for i := range 600 {
+			if i%30 == 0 {
+				s.ask(s.madeUp(fmt.Sprint("stray ", i), 0))
+			}
+			if i == 205 {
+				s.issuer.Rotate("ES384")
+				good = s.token()
+			}
+			if w := s.ask(good); w.Code != 200 {
+				checkAnswer(t, w, 503, noChallenge, "")
+				last = i
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if last > 305 {
+			t.Errorf("refused %d ms after the rotation", 100*(last-205))
+		}
+	})
+}
+
+// An answer proves that a key does not exist for tokens issued before it was asked for,
+// with leeway for the clocks: on both sides of the bound.
+func TestAbsenceIsProven(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		leeway time.Duration
+		issued time.Duration // from the time at which the newest fetch began
+		reason string
+	}{
+		{"issued with the fetch", 0, 0, "key_not_yet_known"},
+		{"within the leeway", 0, -29 * time.Second, "key_not_yet_known"},
+		{"before it", 0, -30 * time.Second, "unknown_key"},
+		{"within a wide leeway", 5 * time.Minute, -299 * time.Second, "key_not_yet_known"},
+		{"before a wide leeway", 5 * time.Minute, -300 * time.Second, "unknown_key"},
+		{"no leeway, the same second", -1, 0, "key_not_yet_known"},
+		{"no leeway, the second before", -1, -time.Second, "unknown_key"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				issuer := logtotest.NewIssuer(t)
+				cfg := issuer.Config()
+				cfg.Leeway, cfg.Logger = test.leeway, capture
+				v := newVerifier(t, cfg)
+				if err := v.Refresh(ctx); err != nil {
+					t.Fatal(err)
+				}
+				token := issuer.Token(logtotest.Token{Header: map[string]any{"kid": "gone"}, Claims: map[string]any{"iat": time.Now().Add(test.issued).Unix()}})
+				issuer.Fail(logtotest.Status(500)) // what fails proves nothing, and disproves nothing
+				_, err := v.Verify(ctx, token)
+				if got := logto.Reason(err); got != test.reason && (test.reason == "unknown_key" || got != "keys_unavailable") {
+					t.Errorf("reason %s, want %s", got, test.reason)
+				}
+				issuer.Fail(nil)
+				time.Sleep(logto.RetryPause)
+				if _, err = v.Verify(ctx, token); test.reason == "unknown_key" && logto.Reason(err) != test.reason {
+					t.Errorf("a second later: %v", err)
+				}
+			})
+		})
+	}
+	t.Run("by a cache on the way", func(t *testing.T) {
+		inBubble(t, func(s *service) {
+			keySet := s.issuer.KeySet()
+			s.issuer.Fail(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("Cache-Control") != "no-cache" {
+					t.Errorf("Cache-Control %q", r.Header.Get("Cache-Control"))
+				}
+				w.Header().Set("Age", "300")
+				_, _ = io.WriteString(w, keySet)
+			}))
+			if err := s.v.Refresh(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.v.Verify(ctx, s.madeUp("gone", -5*time.Minute)); logto.Reason(err) != "key_not_yet_known" {
+				t.Error(err)
+			}
+			if _, err := s.v.Verify(ctx, s.madeUp("gone", -331*time.Second)); logto.Reason(err) != "unknown_key" {
+				t.Error(err)
+			}
+		})
+	})
+	t.Run("the clock was set back", func(t *testing.T) {
+		inBubble(t, func(s *service) {
+			s.verify(s.token(), nil, 0, 1)
+			time.Sleep(10 * time.Second)
+			s.v.SetWallClock(-time.Hour) // the fetch seems to lie in the future
+			if _, err := s.v.Verify(ctx, s.madeUp("new", -20*time.Second)); logto.Reason(err) != "key_not_yet_known" {
+				t.Error(err)
+			}
+		})
+	})
+}
+
+// Promise 4 for a key that is not in a good key set: a request never gets the error of
+// a fetch that has hung since before the outage ended.
+func TestHungSinceBefore(t *testing.T) {
+	for _, later := range []time.Duration{time.Second, 2 * time.Second, 6 * time.Second, 9 * time.Second} {
+		t.Run(later.String(), func(t *testing.T) {
+			inBubble(t, func(s *service) {
+				s.verify(s.token(), nil, 0, 1)
+				time.Sleep(time.Minute)
+				s.issuer.Fail(logtotest.Hang())
+				s.issuer.Rotate("ES384")
+				go func() { _, _ = s.v.Verify(ctx, s.madeUp("stray", 0)) }()
+				synctest.Wait()
+				s.issuer.Fail(nil)
+				time.Sleep(later)
+				if _, err := s.v.Verify(ctx, s.token()); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// The issuer's replicas disagree for a minute after a rotation: some answers have the
+// new key and some have not. Few tokens are refused, and none for long.
+func TestReplicasDisagree(t *testing.T) {
+	inBubble(t, func(s *service) {
+		old := s.issuer.KeySet()
+		s.verify(s.token(), nil, 0, 1)
+		time.Sleep(time.Minute)
+		s.issuer.Rotate("ES384")
+		var asked atomic.Int64
+		current := s.issuer.KeySet()
+		s.issuer.Fail(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if n := asked.Add(1); n%2 == 0 {
+				_, _ = io.WriteString(w, old)
+			} else {
+				_, _ = io.WriteString(w, current)
+			}
+		}))
+		token := s.token() // one user's, for the whole time
+		bad, inARow, longest := 0, 0, 0
+		for i := range 3000 { // five minutes
+			if i == 600 {
+				s.issuer.Fail(nil)
+			}
+			if i%50 == 49 {
+				s.ask(s.madeUp(fmt.Sprint("stray ", i), 0)) // asks the other replica
+			}
+			inARow++
+			if w := s.ask(token); w.Code == 200 {
+				inARow = 0
+			} else {
+				bad++
+			}
+			longest = max(longest, inARow)
+			time.Sleep(100 * time.Millisecond)
+		}
+		// Each time the old answer came, until the next fetch: 10 s.
+		if longest > 101 || bad > 350 {
+			t.Errorf("%d refused, %d in a row", bad, longest)
+		}
+	})
+	// Without other traffic the one token causes the fetches that it needs.
+	inBubble(t, func(s *service) {
+		old := s.issuer.KeySet()
+		s.verify(s.token(), nil, 0, 1)
+		s.issuer.Rotate("ES384")
+		s.issuer.Fail(logtotest.Body("", old))
+		token := s.token()
+		time.Sleep(time.Minute)
+		if w := s.ask(token); w.Code == 200 {
+			t.Error("accepted")
+		}
+		s.issuer.Fail(nil)
+		time.Sleep(logto.StrayPause)
+		if w := s.ask(token); w.Code != 200 {
+			t.Errorf("still status %d", w.Code)
+		}
+	})
+}
+
+// No request waits longer than 5 s for a key, whatever the endpoint or the client does.
+func TestNobodyWaitsLong(t *testing.T) {
+	deaf := roundTrip(func(*http.Request) (*http.Response, error) {
+		time.Sleep(time.Hour) // ignores its context
+		return nil, errors.New("too late")
+	})
+	for name, hang := range map[string]http.RoundTripper{"hanging endpoint": nil, "client that ignores its context": deaf} {
+		for _, first := range []bool{true, false} {
+			t.Run(fmt.Sprint(name, ", cold start ", first), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					issuer := logtotest.NewIssuer(t)
+					cfg := issuer.Config()
+					inner := cfg.HTTPClient.Transport
+					var broken atomic.Bool
+					cfg.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+						if hang != nil && broken.Load() {
+							return hang.RoundTrip(r)
+						}
+						return inner.RoundTrip(r)
+					})}
+					cfg.Logger = capture
+					v := newVerifier(t, cfg)
+					token := issuer.Token(logtotest.Token{ExpiresIn: 48 * time.Hour})
+					if !first {
+						if _, err := v.Verify(ctx, token); err != nil {
+							t.Fatal(err)
+						}
+						time.Sleep(time.Minute)
+					}
+					broken.Store(true)
+					issuer.Fail(logtotest.Hang())
+					if !first {
+						token = issuer.Token(logtotest.Token{Header: map[string]any{"kid": "new"}})
+					}
+					for range 5 {
+						start := time.Now()
+						_, err := v.Verify(ctx, token)
+						if d := time.Since(start); !errors.Is(err, logto.ErrUnavailable) || d > logto.MaxHold {
+							t.Errorf("error %v after %v", err, d)
+						}
+						time.Sleep(time.Second)
+					}
+					// It comes back.
+					broken.Store(false)
+					issuer.Fail(nil)
+					time.Sleep(logto.GiveUpTime)
+					if _, err := v.Verify(ctx, issuer.Token(logtotest.Token{})); err != nil {
+						t.Error(err)
+					}
+					time.Sleep(2 * time.Hour)
+				})
+			})
+		}
+	}
+	// A client that never returns keeps a bounded number of goroutines.
+	synctest.Test(t, func(t *testing.T) {
+		issuer := logtotest.NewIssuer(t)
+		cfg := issuer.Config()
+		cfg.Logger = capture
+		var asked atomic.Int64
+		end := make(chan struct{})
+		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+			asked.Add(1)
+			<-end
+			return nil, errors.New("too late")
+		})}
+		v := newVerifier(t, cfg)
+		token := issuer.Token(logtotest.Token{})
+		for range 600 {
+			go func() { _, _ = v.Verify(ctx, token) }()
+			time.Sleep(time.Second)
+		}
+		// One a second until those that were given up are too many, then one a minute.
+		if n := asked.Load(); n > logto.MaxStuck+11+10 {
+			t.Errorf("%d fetches in ten minutes", n)
+		}
+		close(end)
+		time.Sleep(time.Minute)
+	})
+}
+
+// A good neighbour: it backs off, and asks no sooner than it was told.
+func TestRetryAfter(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		answer  http.Handler
+		minutes int
+		fetches int
+	}{
+		{"429, 300 s", retryAfter(429, "300"), 5, 1},
+		{"503, 300 s", retryAfter(503, "300"), 5, 1},
+		{"429, 60 s", retryAfter(429, "60"), 5, 5},
+		{"a year", retryAfter(429, "31536000"), 10, 2},
+		{"more than a number", retryAfter(429, "99999999999999999999"), 1, 9},
+		{"negative", retryAfter(429, "-5"), 1, 9},
+		{"none", logtotest.Status(429), 1, 9},
+		{"zero", retryAfter(429, "0"), 1, 9},
+		{"a date", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", time.Now().Add(2*time.Minute).UTC().Format(http.TimeFormat))
+			w.WriteHeader(429)
+		}), 4, 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, func(s *service) {
+				token := s.token()
+				s.verify(token, nil, 0, 1)
+				time.Sleep(logto.StaleAge)
+				s.issuer.Fail(test.answer)
+				for range test.minutes*60 - 1 {
+					if _, err := s.v.Verify(ctx, token); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(time.Second)
+				}
+				if n := s.issuer.Fetches() - 1; n != test.fetches {
+					t.Errorf("%d fetches, want %d", n, test.fetches)
+				}
+			})
+		})
+	}
+	// What a new key's token is told is when it will be asked for.
+	inBubble(t, func(s *service) {
+		s.verify(s.token(), nil, 0, 1)
+		time.Sleep(logto.StaleAge)
+		s.issuer.Fail(retryAfter(429, "120"))
+		s.issuer.Rotate("ES384")
+		time.Sleep(time.Second)
+		s.ask(s.token())
+		time.Sleep(20 * time.Second)
+		w := s.ask(s.token())
+		checkAnswer(t, w, 503, noChallenge, "")
+		if got := w.Header().Get("Retry-After"); got != "100" {
+			t.Errorf("Retry-After %q", got)
+		}
+		s.issuer.Fail(nil)
+		time.Sleep(100 * time.Second)
+		if w := s.ask(s.token()); w.Code != 200 {
+			t.Errorf("status %d", w.Code)
+		}
+	})
+}
+
+// Instances that started together don't refresh together, and none later than it must.
+func TestJitter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := logtotest.NewIssuer(t)
+		cfg := issuer.Config()
+		cfg.Logger = capture
+		var all []*logto.Verifier
+		token := issuer.Token(logtotest.Token{})
+		for range 200 {
+			v, err := logto.New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := v.Verify(ctx, token); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, v)
+		}
+		most, before := 0, issuer.Fetches()
+		for range int(logto.StaleAge/time.Second) + 1 {
+			n := issuer.Fetches()
+			for _, v := range all {
+				if _, err := v.Verify(ctx, token); err != nil {
+					t.Fatal(err)
+				}
+			}
+			synctest.Wait()
+			most = max(most, issuer.Fetches()-n)
+			time.Sleep(time.Second)
+		}
+		if n := issuer.Fetches() - before; n < 200 || n > 250 || most > 20 {
+			t.Errorf("%d fetches, at most %d in a second", n, most)
+		}
+	})
+}
+
+// A connection that died silently is not asked again: the next fetch has a new one.
+func TestDeadConnection(t *testing.T) {
+	issuer := logtotest.New("")
+	var dead atomic.Bool
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	connections := map[string]bool{}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		known := connections[r.RemoteAddr]
+		connections[r.RemoteAddr] = true
+		mu.Unlock()
+		if dead.Load() && known {
+			<-r.Context().Done()
+			return
+		}
+		issuer.ServeHTTP(w, r)
+	})}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	for name, client := range map[string]*http.Client{
+		"own transport":            {Transport: &http.Transport{}, Timeout: 300 * time.Millisecond},
+		"wrapped transport":        {Transport: wrapped{&http.Transport{}}, Timeout: 300 * time.Millisecond},
+		"http.DefaultTransport":    {Timeout: 300 * time.Millisecond},
+		"transport without timers": {Transport: http.DefaultTransport.(*http.Transport).Clone(), Timeout: 300 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dead.Store(false)
+			v := newVerifier(t, logto.Config{Issuers: []string{"http://issuer.test/oidc"}, JWKSURL: "http://" + listener.Addr().String() + "/oidc/jwks",
+				Audiences: []string{"any"}, HTTPClient: client, Logger: capture})
+			if err := v.Refresh(ctx); err != nil {
+				t.Fatal(err)
+			}
+			dead.Store(true)
+			v.SetWallClock(logto.DeadAge)
+			if err := v.Refresh(ctx); err == nil {
+				t.Fatal("the connection wasn't kept: nothing to see")
+			}
+			v.SetWallClock(logto.DeadAge)
+			if err := v.Refresh(ctx); err != nil {
+				t.Errorf("asked on the dead connection again: %v", err)
+			}
+		})
+	}
+}
+
+// wrapped is a transport of the user's, as for tracing.
+type wrapped struct{ *http.Transport }
+
+func (w wrapped) RoundTrip(r *http.Request) (*http.Response, error) { return w.Transport.RoundTrip(r) }
+
+// A readiness probe of one call gets a key set for a service without traffic, by and by.
+func TestReadyAlone(t *testing.T) {
+	inBubble(t, func(s *service) {
+		if err := s.v.Ready(); !errors.Is(err, logto.ErrUnavailable) {
+			t.Errorf("cold: %v", err)
+		}
+		synctest.Wait()
+		if err := s.v.Ready(); err != nil {
+			t.Errorf("the probe after: %v", err)
+		}
+		// Probes keep the key set young.
+		for range 48 * 60 {
+			time.Sleep(time.Minute)
+			if err := s.v.Ready(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if age := s.v.KeySetStatus().Age; age > logto.StaleAge {
+			t.Errorf("age %v", age)
+		}
+		// An outage of Logto doesn't end a service that can serve; then it is over.
+		s.issuer.Fail(logtotest.Hang())
+		time.Sleep(logto.DeadAge - logto.StaleAge)
+		if err := s.v.Ready(); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(logto.StaleAge)
+		for range 10 {
+			start := time.Now()
+			if err := s.v.Ready(); !errors.Is(err, logto.ErrUnavailable) || time.Since(start) != 0 {
+				t.Errorf("%v after %v", err, time.Since(start))
+			}
+			time.Sleep(10 * time.Second)
+		}
+		s.issuer.Fail(nil)
+		_ = s.v.Ready()
+		synctest.Wait()
+		if err := s.v.Ready(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Code of the user's that runs in a goroutine of ours can't end the process.
+func TestPanicsAfterAFetch(t *testing.T) {
+	for name, change := range map[string]func(*logto.Config){
+		"observer": func(c *logto.Config) {
+			c.Observer = func(_ context.Context, e logto.Event) {
+				if e.Fetch {
+					panic("theirs")
+				}
+			}
+		},
+		"logger": func(c *logto.Config) { c.Logger = slog.New(panics{}) },
+		"both": func(c *logto.Config) {
+			c.Observer = func(context.Context, logto.Event) { panic("theirs") }
+			c.Logger = slog.New(panics{})
+		},
+		"nothing": func(*logto.Config) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				issuer := logtotest.NewIssuer(t)
+				log := &logBuffer{}
+				cfg := issuer.Config()
+				cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
+				change(&cfg)
+				v := newVerifier(t, cfg)
+				issuer.Fail(logtotest.Status(500))
+				_ = v.Refresh(ctx)
+				synctest.Wait()
+				issuer.Fail(nil)
+				time.Sleep(logto.FetchPause)
+				if err := v.Refresh(ctx); err != nil {
+					t.Error(err)
+				}
+				synctest.Wait()
+				if got := strings.Contains(log.String(), "panic in Observer"); got != (name == "observer") {
+					t.Errorf("log: %s", log)
+				}
+			})
+		})
+	}
+}
+
+type panics struct{ slog.Handler }
+
+func (panics) Enabled(context.Context, slog.Level) bool { return true }
+
+func (panics) Handle(context.Context, slog.Record) error { panic("theirs, too") }
+
+// Of two answers that of the fetch which began later counts, whichever comes first.
+func TestOlderAnswerComesLater(t *testing.T) {
+	for name, older := range map[string]func(w http.ResponseWriter, keySet string){
+		"a good one": func(w http.ResponseWriter, keySet string) { _, _ = io.WriteString(w, keySet) },
+		"a bad one":  func(w http.ResponseWriter, _ string) { w.WriteHeader(500) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(s *service) {
+				before := s.issuer.KeySet()
+				s.issuer.Fail(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					time.Sleep(4 * time.Second)
+					older(w, before)
+				}))
+				go func() { _, _ = s.v.Verify(ctx, s.token()) }()
+				time.Sleep(2 * time.Second)
+				s.issuer.Rotate("ES384")
+				s.issuer.RemovePrevious()
+				s.issuer.Fail(nil)
+				token := s.token()
+				s.verify(token, nil, 0, 2) // doesn't wait for the one that hangs
+				time.Sleep(3 * time.Second)
+				s.verify(token, nil, 0, 2)
+				if status := s.v.KeySetStatus(); status.Err != nil || len(status.KeyIDs) != 1 || status.KeyIDs[0] != s.issuer.KeyID() {
+					t.Errorf("%+v", status)
+				}
+			})
+		})
+	}
+}
