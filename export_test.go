@@ -17,7 +17,7 @@ import (
 const (
 	StaleAge, WaitAge, DeadAge, MaxWait = staleAge, waitAge, deadAge, maxWait
 	FetchPause, RetryPause, FetchTime   = fetchPause, retryPause, fetchTime
-	MaxHold, DoubtTime, StrayPause      = maxHold, doubtTime, strayPause
+	MaxHold, DoubtTime, ProofAge        = maxHold, doubtTime, proofAge
 	MaxRetryAfter, MaxStuck, GiveUpTime = maxRetryAfter, maxStuck, giveUpTime
 	MaxToken, MaxKeyID, MaxBody         = maxToken, jwk.MaxKeyID, maxBody
 	MaxHeader                           = maxHeader

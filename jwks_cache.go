@@ -28,8 +28,10 @@ const (
 	deadAge  = 24 * time.Hour   // from here on the key set is not used
 	maxWait  = time.Second
 	maxHold  = 5 * time.Second // no request waits longer for a key that isn't there
-	// doubtTime is how long a key that vanished from the key set is asked for as if it
-	// were new: the issuer's replicas may disagree for a while after a rotation.
+	// proofAge is how long an answer proves anything, and doubtTime how long it doesn't of
+	// a key that has vanished: the issuer's replicas may disagree for a while after a
+	// rotation.
+	proofAge  = time.Minute
 	doubtTime = 2 * time.Minute
 	maxError  = 300 // characters of why a fetch failed
 )
@@ -186,8 +188,14 @@ func (c *keyCache) waitFor(ctx context.Context, id string, issued, asked time.Ti
 	hold := time.NewTimer(maxHold)
 	defer hold.Stop()
 	for {
-		now := time.Now()
-		f := c.fetch(now, c.want(id, issued, now))
+		now, why := time.Now(), forUnknown
+		switch set := c.live(now); {
+		case set == nil:
+			why = forAny
+		case set.proves(issued, now, c.leeway) && set.age(now) < proofAge && !set.doubts(id, now):
+			return nil, c.absent(id, issued, now) // whoever sends it, there is nothing to look up
+		}
+		f := c.fetch(now, why)
 		if f == nil {
 			return nil, c.absent(id, issued, now)
 		}
@@ -205,9 +213,6 @@ func (c *keyCache) waitFor(ctx context.Context, id string, issued, asked time.Ti
 			select {
 			case <-any: // another one may have brought the key
 			case <-hold.C:
-				if set := c.live(now); set != nil && set.proves(issued, time.Now(), c.leeway) {
-					return nil, unknownKey(id)
-				}
 				return nil, c.unavailable(fmt.Errorf("no answer within %v", maxHold))
 			case <-ctx.Done():
 				return nil, c.unavailable(ctx.Err())
@@ -223,33 +228,23 @@ func (c *keyCache) waitFor(ctx context.Context, id string, issued, asked time.Ti
 	}
 }
 
-// want is what a fetch for a key that isn't there is for.
-func (c *keyCache) want(id string, issued, now time.Time) purpose {
-	switch set := c.live(now); {
-	case set == nil:
-		return forAny
-	case set.proves(issued, now, c.leeway) && !set.doubts(id, now):
-		return forStray
-	}
-	return forUnknown
-}
-
-// absent is the error for a key that isn't there: a 401 only if that is proven.
+// absent is the error for a key that isn't there: a 401 only if that is proven. In an
+// outage nothing is: it must log nobody out.
 func (c *keyCache) absent(id string, issued, now time.Time) error {
 	set := c.live(now)
 	if set == nil {
 		return c.unavailable(nil)
 	}
-	if set.proves(issued, now, c.leeway) {
-		return unknownKey(id)
-	}
 	c.mu.Lock()
 	err, wait := c.lastErr, c.untilNext(now, forUnknown)
 	c.mu.Unlock()
-	if err != nil {
+	switch {
+	case err != nil:
 		e := unavailableKeys(c.url, err, wait)
 		e.Text = "a key that may be new can't be looked up at " + c.url
 		return e
+	case set.proves(issued, now, c.leeway):
+		return unknownKey(id)
 	}
 	return keyNotYetKnown(id, wait)
 }

@@ -21,7 +21,6 @@ import (
 const (
 	fetchPause = 10 * time.Second // between the starts of two fetches; also the longest back-off
 	retryPause = time.Second      // the same, after a first failure, and while there is no key set
-	strayPause = time.Minute      // the same, for a key of which it is proven that it doesn't exist
 	fetchTime  = 10 * time.Second // a fetch that takes longer has failed
 	giveUpTime = 11 * time.Second // the same, if the client ignores its context
 
@@ -54,7 +53,6 @@ const (
 	forAny     purpose = iota // there is no key set that can be used
 	forRefresh                // the key set is due
 	forUnknown                // a key is not in it that may be new
-	forStray                  // a key is not in it that doesn't exist, as far as is known
 	forCaller                 // Refresh
 )
 
@@ -65,14 +63,14 @@ func (c *keyCache) fetch(now time.Time, why purpose) *fetch {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.untilNext(now, why) > 0 {
-		if c.newest == nil || c.newest.ended || why == forStray {
+		if c.newest.ended {
 			return nil
 		}
 		return c.newest
 	}
 	f := &fetch{started: now, done: make(chan struct{})}
 	c.newest, c.started = f, at(now)
-	if why == forUnknown || why == forStray {
+	if why == forUnknown {
 		c.unknown = c.started
 	}
 	client := c.client
@@ -97,8 +95,6 @@ func (c *keyCache) untilNext(now time.Time, why purpose) time.Duration {
 		pause = stuckPause
 	case why == forAny:
 		pause = retryPause
-	case why == forStray:
-		pause = strayPause
 	case c.running > 0 && why == forUnknown:
 		pause = backOff(c.failures + c.running)
 	case c.running > 0:

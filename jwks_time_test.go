@@ -237,7 +237,7 @@ func TestReplicasDisagree(t *testing.T) {
 			t.Error("accepted")
 		}
 		s.issuer.Fail(nil)
-		time.Sleep(logto.StrayPause)
+		time.Sleep(logto.ProofAge)
 		if w := s.ask(token); w.Code != 200 {
 			t.Errorf("still status %d", w.Code)
 		}
