@@ -130,8 +130,10 @@ func run(ctx context.Context, o options, out io.Writer) (ok bool, err error) {
 			seeing = append(seeing, p.ImportPath)
 		}
 	}
-	if v, output, err := j.test(ctx, "", seeing); err != nil || v != lived {
-		return false, errors.Join(errors.New("the tests fail without any mutant"), err, errors.New(output))
+	if v, output, err := j.test(ctx, "", seeing); err != nil {
+		return false, err
+	} else if v != lived {
+		return false, fmt.Errorf("the tests fail without any mutant:\n%s", output)
 	}
 
 	var mu sync.Mutex
