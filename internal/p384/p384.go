@@ -34,6 +34,8 @@ const (
 // order is n, the prime order of G. It has 8·size bits.
 var order = elliptic.P384().Params().N
 
+var errKey = errors.New("p384: not a P-384 key")
+
 // A Key is a public key with its table, 0.57 MiB. It is safe for concurrent use.
 type Key struct {
 	multiples *table
@@ -45,7 +47,7 @@ type Key struct {
 // don't change the Key.
 func Prepare(public *ecdsa.PublicKey) (*Key, error) {
 	if public == nil || public.Curve != elliptic.P384() || public.X == nil || public.Y == nil {
-		return nil, errors.New("p384: not a P-384 key")
+		return nil, errKey
 	}
 	encoded, err := public.Bytes()
 	if err != nil {
@@ -63,12 +65,8 @@ func Prepare(public *ecdsa.PublicKey) (*Key, error) {
 // The signature is r‖s, 96 bytes (RFC 7518, section 3.4). Of a longer hash the first 48
 // bytes count.
 func (k *Key) Verify(hash, signature []byte) bool {
-	if len(signature) != 2*size {
-		return false
-	}
-	r, rOK := scalar(signature[:size])
-	s, sOK := scalar(signature[size:])
-	if !rOK || !sOK {
+	r, s, ok := decode(signature)
+	if !ok {
 		return false
 	}
 	if len(hash) > size {
@@ -82,10 +80,14 @@ func (k *Key) Verify(hash, signature []byte) bool {
 	return ok && x.Mod(x, order).Cmp(r) == 0
 }
 
-// scalar decodes a number, and says whether it is from 1 to n-1.
-func scalar(b []byte) (*big.Int, bool) {
-	i := new(big.Int).SetBytes(b)
-	return i, i.Sign() > 0 && i.Cmp(order) < 0
+// decode splits a signature, and says whether r and s are from 1 to n-1.
+func decode(signature []byte) (r, s *big.Int, ok bool) {
+	if len(signature) != 2*size {
+		return nil, nil, false
+	}
+	r = new(big.Int).SetBytes(signature[:size])
+	s = new(big.Int).SetBytes(signature[size:])
+	return r, s, r.Sign() > 0 && r.Cmp(order) < 0 && s.Sign() > 0 && s.Cmp(order) < 0
 }
 
 // sumX returns the x-coordinate of u1·G + u2·Q, with u1 and u2 below n. The point at

@@ -10,6 +10,7 @@ import (
 	"encoding/asn1"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"math/big"
 	"os"
 	"runtime"
@@ -132,15 +133,23 @@ func (k *testKey) signature(u1, u2 *big.Int) (hash, signature []byte, ok bool) {
 	return fill(times(u1, s)), join(mod(x), s), true
 }
 
-// standard is crypto/ecdsa's verdict.
+// standard is crypto/ecdsa's verdict, on the ASN.1 encoding of r and s. As r‖s they have
+// 96 bytes.
 func standard(public *ecdsa.PublicKey, hash, signature []byte) bool {
+	return len(signature) == 2*size && ecdsa.VerifyASN1(public, hash, der(split(signature)))
+}
+
+func split(signature []byte) (r, s *big.Int) {
 	half := len(signature) / 2
-	der, err := asn1.Marshal(struct{ R, S *big.Int }{
-		new(big.Int).SetBytes(signature[:half]), new(big.Int).SetBytes(signature[half:])})
+	return new(big.Int).SetBytes(signature[:half]), new(big.Int).SetBytes(signature[half:])
+}
+
+func der(r, s *big.Int) []byte {
+	b, err := asn1.Marshal(struct{ R, S *big.Int }{r, s})
 	if err != nil {
 		panic(err)
 	}
-	return len(signature) == 2*size && ecdsa.VerifyASN1(public, hash, der)
+	return b
 }
 
 // sameVerdict fails unless both say the same, and returns it.
@@ -186,6 +195,12 @@ func TestWycheproof(t *testing.T) {
 				t.Errorf("%d, %s: %v", test.ID, test.Comment, got)
 			}
 			verdicts[test.Valid]++
+			// The numbers alone, if the encoding has another length.
+			if r, s := split(unhex(test.Sig)); r.Cmp(top) < 0 && s.Cmp(top) < 0 {
+				sameVerdict(t, k, hash[:], join(r, s))
+			} else if ecdsa.VerifyASN1(k.public, hash[:], der(r, s)) {
+				t.Errorf("%d, %s: crypto/ecdsa accepts its ASN.1 encoding", test.ID, test.Comment)
+			}
 		}
 	}
 	if verdicts[true] != 193 || verdicts[false] != 87 {
@@ -201,25 +216,31 @@ func TestPrepareRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, public := range map[string]*ecdsa.PublicKey{
-		"nil":                       nil,
-		"nothing":                   {},
-		"no curve":                  {X: g.Gx, Y: g.Gy},
-		"P-256":                     &other.PublicKey,
-		"a point on another curve":  {Curve: elliptic.P521(), X: g.Gx, Y: g.Gy},
-		"another kind of curve":     {Curve: g, X: g.Gx, Y: g.Gy},
-		"no x":                      {Curve: elliptic.P384(), Y: g.Gy},
-		"no y":                      {Curve: elliptic.P384(), X: g.Gx},
-		"(0, 0)":                    {Curve: elliptic.P384(), X: new(big.Int), Y: new(big.Int)},
-		"not on the curve":          {Curve: elliptic.P384(), X: g.Gx, Y: add(g.Gy, one)},
-		"negative x":                {Curve: elliptic.P384(), X: new(big.Int).Neg(g.Gx), Y: g.Gy},
-		"negative y":                {Curve: elliptic.P384(), X: g.Gx, Y: new(big.Int).Neg(g.Gy)},
-		"x not reduced":             {Curve: elliptic.P384(), X: add(x, prime), Y: y},
-		"x longer than the field's": {Curve: elliptic.P384(), X: add(g.Gx, top), Y: g.Gy},
-		"y longer than the field's": {Curve: elliptic.P384(), X: g.Gx, Y: add(g.Gy, top)},
+	for name, test := range map[string]struct {
+		public *ecdsa.PublicKey
+		noKey  bool // no P-384 key at all, whatever the numbers are
+	}{
+		"nil":                       {nil, true},
+		"nothing":                   {&ecdsa.PublicKey{}, true},
+		"no curve":                  {&ecdsa.PublicKey{X: g.Gx, Y: g.Gy}, true},
+		"P-256":                     {&other.PublicKey, true},
+		"a point on another curve":  {&ecdsa.PublicKey{Curve: elliptic.P521(), X: g.Gx, Y: g.Gy}, true},
+		"another kind of curve":     {&ecdsa.PublicKey{Curve: g, X: g.Gx, Y: g.Gy}, true},
+		"no x":                      {&ecdsa.PublicKey{Curve: elliptic.P384(), Y: g.Gy}, true},
+		"no y":                      {&ecdsa.PublicKey{Curve: elliptic.P384(), X: g.Gx}, true},
+		"(0, 0)":                    {&ecdsa.PublicKey{Curve: elliptic.P384(), X: new(big.Int), Y: new(big.Int)}, false},
+		"not on the curve":          {&ecdsa.PublicKey{Curve: elliptic.P384(), X: g.Gx, Y: add(g.Gy, one)}, false},
+		"negative x":                {&ecdsa.PublicKey{Curve: elliptic.P384(), X: new(big.Int).Neg(g.Gx), Y: g.Gy}, false},
+		"negative y":                {&ecdsa.PublicKey{Curve: elliptic.P384(), X: g.Gx, Y: new(big.Int).Neg(g.Gy)}, false},
+		"x not reduced":             {&ecdsa.PublicKey{Curve: elliptic.P384(), X: add(x, prime), Y: y}, false},
+		"x longer than the field's": {&ecdsa.PublicKey{Curve: elliptic.P384(), X: add(g.Gx, top), Y: g.Gy}, false},
+		"y longer than the field's": {&ecdsa.PublicKey{Curve: elliptic.P384(), X: g.Gx, Y: add(g.Gy, top)}, false},
 	} {
-		if key, err := Prepare(public); err == nil || key != nil {
+		key, err := Prepare(test.public)
+		if err == nil || key != nil {
 			t.Errorf("%s: prepared", name)
+		} else if got := errors.Is(err, errKey); got != test.noKey {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 	if _, err := Prepare(&ecdsa.PublicKey{Curve: elliptic.P384(), X: x, Y: y}); err != nil {
@@ -229,16 +250,13 @@ func TestPrepareRefuses(t *testing.T) {
 
 func TestVerify(t *testing.T) {
 	k := keys()[0]
-	// u1 is varied until s has a leading zero byte.
-	var hash, good []byte
-	for u1 := big.NewInt(5); len(good) == 0 || good[size] != 0; u1.Add(u1, one) {
-		hash, good, _ = k.signature(u1, big.NewInt(7))
-	}
+	hash, good, _ := k.signature(big.NewInt(5), big.NewInt(7))
 	r, s := new(big.Int).SetBytes(good[:size]), new(big.Int).SetBytes(good[size:])
 
-	// s below 2^384 - n, so that s + n has 384 bits: the key is chosen to fit.
-	e, smallS := big.NewInt(11), big.NewInt(13)
-	wrapping := keyFor(pointAt(r, 0), over(e, smallS), over(r, smallS))
+	// s is below 2^384 - n, so that s + n has 384 bits: the key is chosen to fit.
+	e, small := big.NewInt(11), big.NewInt(13)
+	fitting := keyFor(pointAt(r, 0), over(e, small), over(r, small))
+	smallS := join(r, small)
 
 	for _, test := range []struct {
 		name            string
@@ -249,13 +267,13 @@ func TestVerify(t *testing.T) {
 		{"as signed", k, hash, good, true},
 		{"the other s", k, hash, join(r, sub(order, s)), true},
 		{"a longer hash", k, append(slices.Clone(hash), 1, 2, 3), good, true},
-		{"small s", wrapping, fill(e), join(r, smallS), true},
+		{"small s", fitting, fill(e), smallS, true},
 
-		{"s + n", wrapping, fill(e), join(r, add(smallS, order)), false},
+		{"s + n", fitting, fill(e), join(r, add(small, order)), false},
 		{"no signature", k, hash, nil, false},
 		{"r alone", k, hash, good[:size], false},
-		{"s without its leading zero", k, hash, slices.Concat(good[:size], good[size+1:]), false},
-		{"s with one more leading zero", k, hash, slices.Concat(good[:size], []byte{0}, good[size:]), false},
+		{"s without a leading zero", fitting, fill(e), slices.Concat(smallS[:size], smallS[size+1:]), false},
+		{"s with one more leading zero", fitting, fill(e), slices.Concat(smallS[:size], []byte{0}, smallS[size:]), false},
 		{"r with one more leading zero", k, hash, slices.Concat([]byte{0}, good), false},
 		{"followed by a byte", k, hash, append(slices.Clone(good), 0), false},
 		{"r = 0", k, hash, join(new(big.Int), s), false},
@@ -277,23 +295,27 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// In a verdict these hide each other: r = 0 is met by infinity alone, and no r above n
-// is a number modulo n.
-func TestScalar(t *testing.T) {
+// In a verdict some of these hide each other: only infinity meets r = 0, and no number
+// modulo n meets r >= n.
+func TestDecode(t *testing.T) {
 	for _, test := range []struct {
 		name string
-		in   *big.Int
+		r, s *big.Int
 		want bool
 	}{
-		{"0", new(big.Int), false},
-		{"1", one, true},
-		{"n - 1", sub(order, one), true},
-		{"n", order, false},
-		{"n + 1", add(order, one), false},
-		{"2^384 - 1", sub(top, one), false},
+		{"least", one, one, true},
+		{"greatest", sub(order, one), sub(order, one), true},
+		{"r = 0", new(big.Int), one, false},
+		{"r = n", order, one, false},
+		{"r = n + 1", add(order, one), one, false},
+		{"r = 2^384 - 1", sub(top, one), one, false},
+		{"s = 0", one, new(big.Int), false},
+		{"s = n", one, order, false},
+		{"s = n + 1", one, add(order, one), false},
+		{"s = 2^384 - 1", one, sub(top, one), false},
 	} {
-		if got, ok := scalar(fill(test.in)); ok != test.want || got.Cmp(test.in) != 0 {
-			t.Errorf("%s: %v", test.name, ok)
+		if r, s, ok := decode(join(test.r, test.s)); ok != test.want || r.Cmp(test.r) != 0 || s.Cmp(test.s) != 0 {
+			t.Errorf("%s: %x, %x, %v", test.name, r, s, ok)
 		}
 	}
 }
