@@ -36,7 +36,8 @@ var order = elliptic.P384().Params().N
 
 var errKey = errors.New("p384: not a P-384 key")
 
-// A Key is a public key with its table, 0.57 MiB. It is safe for concurrent use.
+// A Key is a public key with its table, 0.57 MiB. [Prepare] makes it. It is safe for
+// concurrent use.
 type Key struct {
 	multiples *table
 }

@@ -100,7 +100,7 @@ var keys = sync.OnceValue(func() (all []*testKey) {
 	}
 	known("G/2", over(one, big.NewInt(2)))
 	known("in G's table", new(big.Int).Lsh(big.NewInt(half), width*20))
-	known("at the end of G's table", new(big.Int).Lsh(one, width*(windows-1)))
+	known("at the end of G's table", mod(new(big.Int).Lsh(one, width*(windows-1))))
 
 	for odd := range uint(2) {
 		all = append(all, newTestKey("smallest x", pointAt(new(big.Int), odd).Bytes(), nil))
@@ -258,6 +258,9 @@ func TestVerify(t *testing.T) {
 	fitting := keyFor(pointAt(r, 0), over(e, small), over(r, small))
 	smallS := join(r, small)
 
+	// The sum's x-coordinate is n + 2.
+	beyond := keyFor(pointAt(add(order, one), 0), over(e, s), over(big.NewInt(2), s))
+
 	for _, test := range []struct {
 		name            string
 		key             *testKey
@@ -268,7 +271,9 @@ func TestVerify(t *testing.T) {
 		{"the other s", k, hash, join(r, sub(order, s)), true},
 		{"a longer hash", k, append(slices.Clone(hash), 1, 2, 3), good, true},
 		{"small s", fitting, fill(e), smallS, true},
+		{"x not below n", beyond, fill(e), join(big.NewInt(2), s), true},
 
+		{"r = x, not below n", beyond, fill(e), join(add(order, big.NewInt(2)), s), false},
 		{"s + n", fitting, fill(e), join(r, add(small, order)), false},
 		{"no signature", k, hash, nil, false},
 		{"r alone", k, hash, good[:size], false},
