@@ -3,6 +3,7 @@ module github.com/seed-70fe37f4/logto
 go 1.25.0
 
 require (
+	filippo.io/nistec v0.0.4
 	github.com/hashicorp/golang-lru/v2 v2.0.7
 	github.com/lestrrat-go/jwx/v2 v2.1.7
 )
