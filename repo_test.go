@@ -21,7 +21,7 @@ func goCommand(t *testing.T, args ...string) string {
 // What a user downloads and links: jwx with what it drags in, and the cache.
 func TestDependencies(t *testing.T) {
 	allowed := []string{
-		"github.com/decred/dcrd/dcrec/secp256k1/v4", "github.com/goccy/go-json", "github.com/hashicorp/golang-lru/v2",
+		"filippo.io/nistec", "github.com/decred/dcrd/dcrec/secp256k1/v4", "github.com/goccy/go-json", "github.com/hashicorp/golang-lru/v2",
 		"github.com/lestrrat-go/blackmagic", "github.com/lestrrat-go/httpcc", "github.com/lestrrat-go/httprc",
 		"github.com/lestrrat-go/iter", "github.com/lestrrat-go/jwx/v2", "github.com/lestrrat-go/option",
 		"github.com/segmentio/asm", "golang.org/x/crypto", "golang.org/x/sys", "github.com/seed-70fe37f4/logto",

@@ -28,6 +28,7 @@ type Key struct {
 	algorithms []string
 	ec         *ecdsa.PublicKey
 	rsa        *rsa.PublicKey
+	p384       prepared
 }
 
 const (
@@ -199,6 +200,11 @@ func (k *Key) SignatureSize() int {
 // Verify checks a signature of [Key.SignatureSize] by an algorithm that k allows.
 func (k *Key) Verify(algorithm, signingInput string, signature []byte) bool {
 	if k.ec != nil {
+		if algorithm == "ES384" {
+			if fast := k.p384.get(k.ec); fast != nil {
+				return fast.Verify(digest(algorithm, signingInput), signature)
+			}
+		}
 		half := len(signature) / 2
 		r, s := new(big.Int).SetBytes(signature[:half]), new(big.Int).SetBytes(signature[half:])
 		return ecdsa.Verify(k.ec, digest(algorithm, signingInput), r, s)
