@@ -199,7 +199,7 @@ func ExampleVerifier_Verify() {
 func ExampleVerifier_Ready() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if v.Ready() != nil && v.Refresh(r.Context()) != nil {
+		if v.Ready() != nil {
 			http.Error(w, "no keys", http.StatusServiceUnavailable)
 		}
 	})

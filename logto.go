@@ -191,8 +191,9 @@ func (v *Verifier) logger() *slog.Logger {
 // who want a service with a wrong address to fail at its start.
 func (v *Verifier) Refresh(ctx context.Context) error { return v.keys.await(ctx) }
 
-// Ready reports whether tokens can be verified now, without a fetch: the error
-// is ErrUnavailable while there is no key set or one older than a day, and
-// wraps what went wrong last. In an outage of Logto a verifier stays ready as
-// long as it can serve, so that a readiness probe doesn't end the service too.
+// Ready reports whether tokens can be verified now: the error is [ErrUnavailable] while
+// there is no key set or one older than a day, and wraps what went wrong last. It
+// waits for nothing. It starts the fetch that is due, so a probe of this one call
+// recovers by itself. In an outage of Logto a verifier stays ready as long as it can
+// serve, so that a readiness probe doesn't end the service too.
 func (v *Verifier) Ready() error { return v.keys.ready() }
