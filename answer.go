@@ -4,8 +4,10 @@
 package logto
 
 import (
+	"bufio"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -29,18 +31,12 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 func writeError(w http.ResponseWriter, realm string, err error) {
 	reason := reasonOf(err)
 	h := w.Header()
-	if challenge := challengeFor(realm, reason, err); challenge != "" {
-		h.Set("WWW-Authenticate", challenge)
-	}
-	if reason.Status == http.StatusServiceUnavailable {
-		h.Set("Retry-After", retryAfter(err))
-	}
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
 	// As http.Error does: they were meant for another answer.
 	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} {
 		h.Del(name)
 	}
+	h.Set("Content-Type", "application/json")
+	refusalHeaders(realm, reason, err, h.Set)
 	w.WriteHeader(reason.Status)
 	// The client may have gone; there is nobody to tell.
 	_, _ = io.WriteString(w, `{"error":"`+reason.Error+`","error_description":"`+reason.Sentence+"\"}\n")
@@ -53,6 +49,17 @@ func retryAfter(err error) string {
 		wait = max(wait, e.RetryAfter)
 	}
 	return strconv.Itoa(int((wait + time.Second - 1) / time.Second))
+}
+
+// refusalHeaders sets the header fields that belong to a refusal, whatever its body.
+func refusalHeaders(realm string, reason *refusal.Reason, err error, set func(name, value string)) {
+	if challenge := challengeFor(realm, reason, err); challenge != "" {
+		set("WWW-Authenticate", challenge)
+	}
+	if reason.Status == http.StatusServiceUnavailable {
+		set("Retry-After", retryAfter(err))
+	}
+	set("Cache-Control", "no-store")
 }
 
 func challengeFor(realm string, reason *refusal.Reason, err error) string {
@@ -71,27 +78,62 @@ func challengeFor(realm string, reason *refusal.Reason, err error) string {
 	return ""
 }
 
-// answerWriter knows whether an ErrorHandler has answered: net/http would take
-// silence for 200.
+// answerWriter is what an ErrorHandler writes to. An answer is a final status, a body,
+// or a connection that was taken over. net/http would take all else for a 200: silence,
+// a 1xx, a Flush, a Write of nothing, and also a body without a status, which here gets
+// the refusal's status, with the header fields that belong to it.
 type answerWriter struct {
 	http.ResponseWriter
+	realm string
+	err   error
 	begun bool
 }
 
 func (w *answerWriter) WriteHeader(status int) {
-	w.begun = true
 	w.ResponseWriter.WriteHeader(status)
+	if status >= 200 || status == http.StatusSwitchingProtocols {
+		w.begun = true
+	}
 }
 
 func (w *answerWriter) Write(p []byte) (int, error) {
-	w.begun = true
+	if !w.begun {
+		if len(p) == 0 {
+			return 0, nil
+		}
+		reason, h := reasonOf(w.err), w.Header()
+		refusalHeaders(w.realm, reason, w.err, func(name, value string) {
+			if h.Get(name) == "" {
+				h.Set(name, value)
+			}
+		})
+		w.WriteHeader(reason.Status)
+	}
 	return w.ResponseWriter.Write(p)
 }
 
-// Unwrap is for http.ResponseController, whose methods all begin an answer.
-func (w *answerWriter) Unwrap() http.ResponseWriter {
-	w.begun = true
-	return w.ResponseWriter
+// Unwrap is for the methods of http.ResponseController that set something. What is
+// written beside this writer is not seen.
+func (w *answerWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Flush is FlushError, for an http.Flusher.
+func (w *answerWriter) Flush() { _ = w.FlushError() }
+
+// FlushError has nothing to do before an answer begins.
+func (w *answerWriter) FlushError() error {
+	if !w.begun {
+		return nil
+	}
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// Hijack takes over the connection, which whoever did it answers.
+func (w *answerWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buf, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err == nil {
+		w.begun = true
+	}
+	return conn, buf, err
 }
 
 // ResourceMetadata serves this API's Protected Resource Metadata (RFC 9728): the
@@ -120,6 +162,7 @@ func (v *Verifier) ResourceMetadata(scopes ...string) http.Handler {
 	if err != nil {
 		panic(err) // not for strings
 	}
+	text := string(document) // a writer is given a copy each
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		// Nothing in it is secret, and browsers read it from anywhere.
@@ -127,7 +170,7 @@ func (v *Verifier) ResourceMetadata(scopes ...string) http.Handler {
 		switch r.Method {
 		case http.MethodGet, http.MethodHead:
 			h.Set("Content-Type", "application/json")
-			_, _ = w.Write(document)
+			_, _ = io.WriteString(w, text)
 		case http.MethodOptions:
 			h.Set("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
 			h.Set("Access-Control-Allow-Headers", "*")

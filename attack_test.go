@@ -246,7 +246,7 @@ func TestQueueForSignatureChecks(t *testing.T) {
 		start, w := time.Now(), httptest.NewRecorder()
 		h.ServeHTTP(w, r.WithContext(ctx))
 		checkAnswer(t, w, 503, noChallenge, "")
-		if _, err := s.v.Verify(ctx, s.issuer.Token(logtotest.Token{User: "newer"})); !errors.Is(err, logto.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) || logto.Reason(err) != "overload" {
+		if _, err := s.v.Verify(ctx, s.issuer.Token(logtotest.Token{User: "newer"})); !errors.Is(err, logto.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) || logto.Reason(err) != "deadline_exceeded" {
 			t.Errorf("error %v", err)
 		}
 		if d := time.Since(start); d != time.Second {

@@ -75,6 +75,11 @@ func (v *Verifier) OccupyChecks() (free func()) {
 	}
 }
 
+// Queued is how many wait for a signature check.
+func (v *Verifier) Queued() int { return len(v.queued) }
+
+var Guard = guard
+
 // Reasons is the table of reasons.
 func Reasons() []*refusal.Reason { return reasons }
 

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"strings"
 	"sync"
 	"time"
@@ -65,3 +67,6 @@ func sum256(b []byte) []byte {
 
 // raceEnabled: the race detector allocates, too.
 var raceEnabled = false
+
+// discardLog is for servers of which panics are expected.
+var discardLog = log.New(io.Discard, "", 0)

@@ -77,8 +77,10 @@ type Config struct {
 	// happens to the key set. Nil is slog.Default() at the time of the line.
 	Logger *slog.Logger
 
-	// ErrorHandler answers a refused request. Nil is WriteError, which also answers
-	// where a handler doesn't.
+	// ErrorHandler answers a refused request. Nil is WriteError. An answer is a final
+	// status, a body, or a connection that was taken over: where a handler gives none,
+	// WriteError answers, and a body without a status has the refusal's, with its
+	// challenge. Whoever wants a 200 has to say so.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
 	// ResourceMetadataURL, if set, is named in every challenge as
@@ -106,6 +108,7 @@ type Verifier struct {
 	// challenge is how each WWW-Authenticate begins.
 	challenge  string
 	signatures chan struct{} // bounds the signature checks that run at once
+	queued     chan struct{} // bounds those that wait
 	log        refusalLog
 }
 
@@ -164,7 +167,9 @@ func New(cfg Config) (*Verifier, error) {
 	if _, err := policy.ParseURL("JWKSURL", jwksURL, cfg.InsecureAllowHTTP); err != nil {
 		return nil, err
 	}
-	v := &Verifier{cfg: cfg, tokens: newTokenCache(cfg.CacheSize), signatures: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	cpus := runtime.GOMAXPROCS(0)
+	v := &Verifier{cfg: cfg, tokens: newTokenCache(cfg.CacheSize),
+		signatures: make(chan struct{}, cpus), queued: make(chan struct{}, max(minQueue, maxQueue*cpus))}
 	v.challenge = `Bearer realm="` + cfg.Issuers[0] + `"`
 	if cfg.ResourceMetadataURL != "" {
 		if _, err := policy.ParseURL("ResourceMetadataURL", cfg.ResourceMetadataURL, true); err != nil {
@@ -189,7 +194,15 @@ func (v *Verifier) logger() *slog.Logger {
 //
 // Nobody needs to call it: tokens cause the fetches they need. It is for those
 // who want a service with a wrong address to fail at its start.
-func (v *Verifier) Refresh(ctx context.Context) error { return v.keys.await(ctx) }
+func (v *Verifier) Refresh(ctx context.Context) error {
+	err := v.keys.await(ctx)
+	if err != nil {
+		if ended := ended(ctx, "the key set"); ended != nil {
+			return ended
+		}
+	}
+	return err
+}
 
 // Ready reports whether tokens can be verified now: the error is [ErrUnavailable] while
 // there is no key set or one older than a day, and wraps what went wrong last. It

@@ -6,7 +6,10 @@ package logto
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
+	"reflect"
+	"slices"
 	"strings"
 	"time"
 )
@@ -31,8 +34,12 @@ func Optional(v *Verifier) func(http.Handler) http.Handler {
 
 // InsecureReportOnly returns middleware that protects nothing: every request goes
 // through. What [Require] would have refused is logged and observed as refused, so
-// that it can be seen what Require would do to a running service. The handler
-// finds claims if the token is good and meets the requirements, else none.
+// that it can be seen what Require would do to a running service. It waits for keys,
+// and asks each [Check], as Require does.
+//
+// Where no other middleware of this package, and no [NewContext], has said who is
+// calling, the handler finds claims if the token is good and meets the requirements,
+// else none. Where one has, inside of it or around it, nothing changes.
 func InsecureReportOnly(v *Verifier, reqs ...Requirement) func(http.Handler) http.Handler {
 	return middleware(route{verifier: v, reportOnly: true, requirements: newRequirements(reqs)})
 }
@@ -80,14 +87,129 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	r = r.WithContext(context.WithValue(r.Context(), contextKey{}, s))
-	if err == nil || h.reportOnly {
-		h.next.ServeHTTP(w, r)
-	} else {
-		answer := &answerWriter{ResponseWriter: w}
-		if v.cfg.ErrorHandler(answer, r, err); !answer.begun {
-			writeError(w, v.challenge, err)
+	if h.reportOnly {
+		if err != nil || fromContext(r.Context()) != nil {
+			h.next.ServeHTTP(w, r)
+			return
 		}
+		// A Require inside of it finds nothing to build upon.
+		s.token, s.organization = nil, false
+	}
+	inner := r.WithContext(context.WithValue(r.Context(), contextKey{}, s))
+	shareTrailer(r, inner)
+	defer giveBack(r, inner)
+	if err == nil {
+		h.next.ServeHTTP(w, inner)
+		return
+	}
+	answer := &answerWriter{ResponseWriter: w, realm: v.challenge, err: err}
+	v.cfg.ErrorHandler(answer, inner, err)
+	if !answer.begun {
+		writeError(w, v.challenge, err)
+	}
+}
+
+// giveBack gives the request that came in what a handler has set in its copy. It
+// belongs to whoever made it: net/http removes an upload's files by it, an access log
+// reads the pattern that a mux within has found. Only its context stays as it was. What
+// hasn't changed is not written, for others may be reading it.
+func giveBack(r, inner *http.Request) {
+	give(&r.Method, inner.Method)
+	give(&r.URL, inner.URL)
+	give(&r.Proto, inner.Proto)
+	give(&r.ProtoMajor, inner.ProtoMajor)
+	give(&r.ProtoMinor, inner.ProtoMinor)
+	if !sameMap(r.Header, inner.Header) {
+		r.Header = inner.Header
+	}
+	if !sameBody(r.Body, inner.Body) {
+		r.Body = inner.Body
+	}
+	give(&r.ContentLength, inner.ContentLength)
+	if !slices.Equal(r.TransferEncoding, inner.TransferEncoding) {
+		r.TransferEncoding = inner.TransferEncoding
+	}
+	give(&r.Close, inner.Close)
+	give(&r.Host, inner.Host)
+	if !sameMap(r.Form, inner.Form) {
+		r.Form = inner.Form
+	}
+	if !sameMap(r.PostForm, inner.PostForm) {
+		r.PostForm = inner.PostForm
+	}
+	give(&r.MultipartForm, inner.MultipartForm)
+	if !sameMap(r.Trailer, inner.Trailer) {
+		r.Trailer = inner.Trailer
+	}
+	give(&r.RemoteAddr, inner.RemoteAddr)
+	give(&r.RequestURI, inner.RequestURI)
+	give(&r.TLS, inner.TLS)
+	givePathValues(r, inner)
+}
+
+func give[T comparable](to *T, from T) {
+	if *to != from {
+		*to = from
+	}
+}
+
+func sameMap(a, b map[string][]string) bool {
+	return reflect.ValueOf(a).UnsafePointer() == reflect.ValueOf(b).UnsafePointer()
+}
+
+// sameBody is false of two that can't be compared.
+func sameBody(a, b io.ReadCloser) bool {
+	if a == nil || b == nil || a == http.NoBody || reflect.TypeOf(a) != reflect.TypeOf(b) {
+		return a == b
+	}
+	return (reflect.TypeOf(a).Kind() == reflect.Pointer || reflect.ValueOf(a).Comparable()) && a == b
+}
+
+// givePathValues is for what a mux inside has set, or a handler by SetPathValue.
+func givePathValues(r, inner *http.Request) {
+	one := func(name string) {
+		if value := inner.PathValue(name); value != r.PathValue(name) {
+			r.SetPathValue(name, value)
+		}
+	}
+	if r.Pattern != inner.Pattern {
+		r.Pattern = inner.Pattern
+		for _, rest, more := strings.Cut(r.Pattern, "{"); more; {
+			var name string
+			name, rest, _ = strings.Cut(rest, "}")
+			one(strings.TrimSuffix(name, "..."))
+			_, rest, more = strings.Cut(rest, "{")
+		}
+	}
+	// Their names stand in a private field alone.
+	if otherValues < 0 {
+		return
+	}
+	if values := reflect.ValueOf(inner).Elem().Field(otherValues); values.Len() > 0 {
+		for _, name := range values.MapKeys() {
+			one(name.String())
+		}
+	}
+}
+
+// otherValues is the field of http.Request that SetPathValue sets; negative where a
+// later net/http has none such.
+var otherValues = func() int {
+	t := reflect.TypeFor[http.Request]()
+	for i := range t.NumField() {
+		if f := t.Field(i); f.Name == "otherValues" && f.Type == reflect.TypeFor[map[string]string]() {
+			return i
+		}
+	}
+	return -1
+}()
+
+// shareTrailer lets both find the trailer fields that come without an announcement:
+// net/http adds them to the request that it made when the body has been read.
+func shareTrailer(r, inner *http.Request) {
+	if r.Trailer == nil && r.ContentLength < 0 && r.ProtoMajor == 1 {
+		r.Trailer = http.Header{}
+		inner.Trailer = r.Trailer
 	}
 }
 

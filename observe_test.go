@@ -157,6 +157,34 @@ func TestReportOnly(t *testing.T) {
 	}
 }
 
+// A panic in the user's code on a goroutine of ours is logged and ends nothing, be it the
+// logger that panics.
+func TestGuard(t *testing.T) {
+	log := &logBuffer{}
+	logger := func() *slog.Logger { return slog.New(slog.NewTextHandler(log, nil)) }
+	called := false
+	logto.Guard(logger, func() { called = true })
+	if !called || log.String() != "" {
+		t.Errorf("called %v, log %s", called, log)
+	}
+	for _, value := range []any{"mine", errors.New("mine"), nil, panicsAsText{}, strings.Repeat("x", 1<<20)} {
+		logto.Guard(logger, func() { panic(value) })
+		logto.Guard(func() *slog.Logger { panic("mine") }, func() { panic(value) })
+		logto.Guard(func() *slog.Logger { return slog.New(panicsAsHandler{}) }, func() { panic(value) })
+	}
+	if n := strings.Count(log.String(), "\n"); n != 5 || len(log.String()) > 3000 {
+		t.Errorf("%d lines:\n%.3000s", n, log)
+	}
+}
+
+type panicsAsText struct{}
+
+func (panicsAsText) Error() string { panic("mine") }
+
+type panicsAsHandler struct{ slog.Handler }
+
+func (panicsAsHandler) Enabled(context.Context, slog.Level) bool { panic("mine") }
+
 func TestReason(t *testing.T) {
 	for err, want := range map[error]string{nil: "", io.EOF: "", logto.ErrForbidden: ""} {
 		if got := logto.Reason(err); got != want {

@@ -30,8 +30,9 @@ var (
 	ErrExpired = fmt.Errorf("%w: expired", ErrInvalidToken)
 	// ErrForbidden: the token is valid, but a Requirement refused it.
 	ErrForbidden = errors.New("logto: forbidden")
-	// ErrUnavailable: not now. Logto's keys can't be had, the service is overloaded,
-	// or the caller's time is up. It says nothing against the client or its token.
+	// ErrUnavailable: not now. Logto's keys can't be had, the service is overloaded, a
+	// Check can't decide, or the request's context ended before it was its turn. It says
+	// nothing against the client or its token.
 	ErrUnavailable = errors.New("logto: unavailable")
 )
 
@@ -126,6 +127,13 @@ var (
 		"ask again in a moment: the key may have been rotated in just now. If it lasts, the token is from another Logto, or forged")
 	reasonOverload = unavailable(slog.LevelInfo, refusal.Signature, "overload",
 		"limit requests per client in front of the service")
+	reasonCheckUnavailable = unavailable(slog.LevelWarn, refusal.NoStep, "check_unavailable",
+		"a Check of the service's own can't decide: look at what it asks, a database for instance")
+	// Whoever waits learns that its request ended, and nothing of what it waited for.
+	reasonDeadline = unavailable(slog.LevelInfo, refusal.Key, "deadline_exceeded",
+		"give requests more time, or look for what they wait for")
+	reasonCanceled = unavailable(slog.LevelDebug, refusal.Key, "canceled", // whoever likes can do that
+		"nothing: the client left")
 
 	// reasonForeign is the answer to an error that is none of this package's, and
 	// no reason: it has no code.
@@ -140,6 +148,8 @@ func reasonOf(err error) *refusal.Reason {
 		return e.Reason
 	}
 	switch {
+	case errors.Is(err, ErrForbidden):
+		return reasonCheck
 	case errors.Is(err, ErrUnavailable), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return reasonKeys
 	case errors.Is(err, ErrNoToken):
@@ -148,8 +158,6 @@ func reasonOf(err error) *refusal.Reason {
 		return reasonExpired
 	case errors.Is(err, ErrInvalidToken):
 		return reasonMalformed
-	case errors.Is(err, ErrForbidden):
-		return reasonCheck
 	}
 	return reasonForeign
 }
@@ -181,6 +189,7 @@ var (
 	errBoundToKey = refusal.New(reasonBoundToKey, "the token is bound to a key (claim cnf): it may not be used as a bearer token")
 
 	errSignature = refusal.New(reasonSignature, "the signature is wrong")
+	errQueueFull = refusal.New(reasonOverload, "too many signature checks wait for their turn")
 )
 
 // notCompact is for a token that has not three parts.
@@ -203,6 +212,24 @@ func wrongType(typ string) error {
 		hint = ": this is a logout token"
 	}
 	return refusal.New(reasonType, "typ %s: want 'at+jwt'%s", quote.String(typ), hint)
+}
+
+// ended is the refusal of a request that waited until its context ended, or nil if that
+// goes on. Who canceled it, mostly a client that left, does so at will and says nothing
+// of what was waited for; nor does a deadline, which may be short.
+func ended(ctx context.Context, waitedFor string) error {
+	cause := ctx.Err()
+	if cause == nil {
+		return nil
+	}
+	reason := reasonCanceled
+	if errors.Is(cause, context.DeadlineExceeded) {
+		reason = reasonDeadline
+	}
+	if why := context.Cause(ctx); why != cause {
+		cause = fmt.Errorf("%w (%w)", cause, why)
+	}
+	return &refusal.Refusal{Reason: reason, Text: "the request ended while it waited for " + waitedFor, Cause: cause}
 }
 
 func unknownKey(id string) error {

@@ -3,7 +3,10 @@
 package logto
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -161,17 +164,41 @@ func Machines() Requirement {
 	}}
 }
 
-// Check requires that allow returns nil. Its error goes to the log and to
-// the ErrorHandler of [Config], where errors.Is finds it and [ErrForbidden]; the client
-// sees 403 and nothing of it. It panics if allow is nil.
+// Check requires that allow returns nil. Its error goes to the log and to the
+// ErrorHandler of [Config], where errors.Is finds it; the client sees nothing of it.
+//
+// An error is a refusal, [ErrForbidden], and the client sees 403. It is no refusal but
+// [ErrUnavailable], 503, if it says that allow couldn't decide: if it wraps
+// ErrUnavailable, a context's error, a time-out or a [net.OpError]. So wrap what a store
+// returns: fmt.Errorf("%w: %w", logto.ErrUnavailable, err). An error that says both, by
+// errors.Join for instance, is 503: nobody is let in, and what was meant can't be known.
+// Where the refusal was, wrap ErrForbidden too: then it is 403. A request whose client
+// has left meanwhile says nothing of what allow asks, and has a reason of its own.
+//
+// It panics if allow is nil.
 func Check(allow func(*http.Request, *Claims) error) Requirement {
 	if allow == nil {
 		panic("logto: Check(nil)")
 	}
 	return Requirement{refuses: func(r *http.Request, c *Claims) *refusal.Refusal {
-		if err := allow(r, c); err != nil {
+		err := allow(r, c)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, ErrForbidden) || !cannotDecide(err):
 			return &refusal.Refusal{Reason: reasonCheck, Text: "Check refused", Cause: err}
+		case errors.Is(r.Context().Err(), context.Canceled):
+			return &refusal.Refusal{Reason: reasonCanceled, Text: "the request ended while a Check was asked", Cause: err}
 		}
-		return nil
+		return &refusal.Refusal{Reason: reasonCheckUnavailable, Text: "Check can't decide", Cause: err}
 	}}
+}
+
+// cannotDecide tells an error of a store that isn't there from a refusal.
+func cannotDecide(err error) bool {
+	var timeout interface{ Timeout() bool }
+	var connection *net.OpError
+	var name *net.DNSError
+	return errors.Is(err, ErrUnavailable) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.As(err, &timeout) && timeout.Timeout() || errors.As(err, &connection) || errors.As(err, &name)
 }

@@ -5,6 +5,7 @@ package logto
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"slices"
 	"strings"
@@ -101,12 +102,27 @@ func (v *Verifier) keyFor(ctx context.Context, c *Claims, id string) (*jwk.Key, 
 	if err := v.checkTimes(c, time.Now()); err != nil {
 		return nil, err
 	}
-	return v.keys.key(ctx, id, c.issuedAt)
+	key, err := v.keys.key(ctx, id, c.issuedAt)
+	// What a fetch says stands; that it was not waited for says nothing of Logto.
+	if err != nil && errors.Is(err, ErrUnavailable) {
+		if ended := ended(ctx, "the key set"); ended != nil {
+			return nil, ended
+		}
+	}
+	return key, err
 }
 
+// maxQueue bounds the requests that wait for a signature check, by CPU: at 600 µs a
+// check the last one waits 0.3 s, and each may hold a token of 16 KiB. minQueue takes the
+// 1000 first requests of a service that has just started.
+const (
+	maxQueue = 512
+	minQueue = 1024
+)
+
 // checkSignature alone makes a verified. As many signature checks run at once as
-// there are CPUs: who sends forged signatures takes nobody's time but that of other
-// new tokens.
+// there are CPUs, and so many wait: who sends forged signatures takes nobody's time but
+// that of other new tokens.
 func (v *Verifier) checkSignature(ctx context.Context, token string, sum tokenSum, p parsed, key *jwk.Key) (*verified, error) {
 	if !key.Allows(p.algorithm) {
 		return nil, refusal.New(reasonAlgorithm, "the token says it was signed with %s, its key %s is for %s",
@@ -118,10 +134,8 @@ func (v *Verifier) checkSignature(ctx context.Context, token string, sum tokenSu
 	select {
 	case v.signatures <- struct{}{}:
 	default:
-		select {
-		case v.signatures <- struct{}{}:
-		case <-ctx.Done():
-			return nil, &refusal.Refusal{Reason: reasonOverload, Text: "the caller left while signature checks were queueing", Cause: ctx.Err()}
+		if err := v.queue(ctx); err != nil {
+			return nil, err
 		}
 		// Meanwhile another request may have had the answer.
 		if same := v.tokens.again(sum); same != nil && same.key == key {
@@ -129,18 +143,39 @@ func (v *Verifier) checkSignature(ctx context.Context, token string, sum tokenSu
 			return same, nil
 		}
 	}
-	ok := key.Verify(p.algorithm, p.signingInput, p.signature)
-	<-v.signatures
-	// In a flood these checks keep all CPUs busy; without this, the connections of
-	// others are looked after every 10 ms only.
-	runtime.Gosched()
-	if !ok {
+	if !v.check(p, key) {
 		return nil, errSignature
 	}
 	if sum == (tokenSum{}) {
 		sum = sumOf(token)
 	}
 	return &verified{claims: p.claims, key: key, sum: sum}, nil
+}
+
+// queue waits for a place among the signature checks. Where as many wait already as
+// may, it is an error at once.
+func (v *Verifier) queue(ctx context.Context) error {
+	select {
+	case v.queued <- struct{}{}:
+	default:
+		return errQueueFull
+	}
+	defer func() { <-v.queued }()
+	select {
+	case v.signatures <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ended(ctx, "its signature check")
+	}
+}
+
+// check does a signature check, and gives its place and its CPU away: in a flood these
+// checks keep all CPUs busy, and without that the connections of others are looked after
+// every 10 ms only.
+func (v *Verifier) check(p parsed, key *jwk.Key) bool {
+	defer runtime.Gosched()
+	defer func() { <-v.signatures }()
+	return key.Verify(p.algorithm, p.signingInput, p.signature)
 }
 
 // expects is what the configuration says of a token.

@@ -1,9 +1,14 @@
 package logto_test
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -113,5 +118,178 @@ func TestExpiredWaitsForNoKey(t *testing.T) {
 		time.Sleep(logto.DeadAge)
 		s.verify(remembered, logto.ErrExpired, 0, 1)
 		s.verify(s.issuer.Token(logtotest.Token{ExpiresIn: -time.Minute}), logto.ErrExpired, 0, 1)
+	})
+}
+
+// Whoever leaves while it waits has a reason of its own, which is no outage's: it is
+// quiet, for strangers can do that as they like. A deadline is no client that left. The
+// end of the wait says nothing of what was waited for; what is known by then stands.
+func TestLeavingWhileWaiting(t *testing.T) {
+	waits := map[string]func(s *service) (token string){
+		"for the first key set": func(s *service) string { s.issuer.Fail(logtotest.Hang()); return s.token() },
+		"for an unknown key": func(s *service) string {
+			s.verify(s.token(), nil, 0, 1)
+			s.issuer.Fail(logtotest.Hang())
+			time.Sleep(logto.FetchPause)
+			return logtotest.New(s.issuer.Endpoint()).Token(logtotest.Token{})
+		},
+		"for a key set after a day": func(s *service) string {
+			token := s.token()
+			s.verify(token, nil, 0, 1)
+			s.issuer.Fail(logtotest.Hang())
+			time.Sleep(logto.DeadAge)
+			return token
+		},
+		"for a signature check": func(s *service) string {
+			s.verify(s.token(), nil, 0, 1)
+			s.v.OccupyChecks()
+			return s.issuer.Token(logtotest.Token{User: "late"})
+		},
+	}
+	shutdown := errors.New("shutting down")
+	for _, test := range []struct {
+		name, reason string
+		context      func() (context.Context, context.CancelFunc)
+		is           []error
+		level        string
+	}{
+		{"the client left", "canceled", func() (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			time.AfterFunc(500*time.Millisecond, cancel)
+			return ctx, cancel
+		}, []error{context.Canceled}, "DEBUG"},
+		{"with a cause", "canceled", func() (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancelCause(ctx)
+			time.AfterFunc(500*time.Millisecond, func() { cancel(shutdown) })
+			return ctx, func() { cancel(nil) }
+		}, []error{context.Canceled, shutdown}, "DEBUG"},
+		{"deadline", "deadline_exceeded", func() (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, 500*time.Millisecond)
+		}, []error{context.DeadlineExceeded}, "INFO"},
+		{"deadline with a cause", "deadline_exceeded", func() (context.Context, context.CancelFunc) {
+			return context.WithTimeoutCause(ctx, 500*time.Millisecond, shutdown)
+		}, []error{context.DeadlineExceeded, shutdown}, "INFO"},
+	} {
+		for where, wait := range waits {
+			t.Run(test.name+" "+where, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := &service{T: t, issuer: logtotest.NewIssuer(t), log: &logBuffer{}}
+					seen := &events{}
+					cfg := s.issuer.Config()
+					cfg.Logger = slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+					cfg.Observer = seen.observe
+					s.v = newVerifier(t, cfg)
+					token := wait(s)
+					ctx, cancel := test.context()
+					defer cancel()
+					start, r, w := time.Now(), httptest.NewRequest("GET", "/", nil).WithContext(ctx), httptest.NewRecorder()
+					r.Header.Set("Authorization", "Bearer "+token)
+					logto.Require(s.v)(http.NotFoundHandler()).ServeHTTP(w, r)
+					if d := time.Since(start); d != 500*time.Millisecond {
+						t.Errorf("took %v", d)
+					}
+					checkAnswer(t, w, 503, noChallenge, "")
+					all := seen.take()
+					err := all[len(all)-1].Err
+					for _, want := range append(test.is, logto.ErrUnavailable) {
+						if !errors.Is(err, want) {
+							t.Errorf("error %v is not %v", err, want)
+						}
+					}
+					if want := "level=" + test.level + " msg=\"logto: request refused\" reason=" + test.reason + " "; !strings.Contains(s.log.String(), want) || all[len(all)-1].Reason != test.reason {
+						t.Errorf("no %q in\n%s", want, s.log)
+					}
+					time.Sleep(logto.FetchTime)
+				})
+			})
+		}
+	}
+	t.Run("Refresh", func(t *testing.T) {
+		inBubble(t, func(s *service) {
+			s.issuer.Fail(logtotest.Hang())
+			ctx, cancel := context.WithTimeout(ctx, time.Second)
+			defer cancel()
+			if err := s.v.Refresh(ctx); logto.Reason(err) != "deadline_exceeded" || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, logto.ErrUnavailable) {
+				t.Errorf("error %v", err)
+			}
+			// A fetch's own time-out is one of Logto's.
+			if err := s.v.Refresh(context.Background()); logto.Reason(err) != "keys_unavailable" || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("error %v", err)
+			}
+		})
+	})
+	// Whoever left before it had to wait gets what is known.
+	inBubble(t, func(s *service) {
+		s.verify(s.token(), nil, 0, 1)
+		ctx, cancel := context.WithCancel(ctx)
+		cancel()
+		for token, reason := range map[string]string{
+			s.token(): "", logtotest.BadSignature(s.token()): "signature",
+		} {
+			if _, err := s.v.Verify(ctx, token); logto.Reason(err) != reason {
+				t.Errorf("error %v, want %q", err, reason)
+			}
+		}
+	})
+}
+
+// The queue of signature checks is bounded: who doesn't fit is answered at once, and
+// whoever fits has its turn. The first 1000 requests fit on every machine.
+func TestQueueIsBounded(t *testing.T) {
+	inBubble(t, func(s *service) {
+		token, fresh := s.token(), s.issuer.Token(logtotest.Token{User: "fresh"})
+		s.verify(token, nil, 0, 1)
+		free := s.v.OccupyChecks()
+		most := max(1024, 512*runtime.GOMAXPROCS(0))
+		forged := logtotest.BadSignature(fresh)
+		done := make(chan error, most)
+		for range most {
+			go func() {
+				_, err := s.v.Verify(ctx, forged)
+				done <- err
+			}()
+		}
+		synctest.Wait()
+		if len(done) > 0 {
+			t.Fatalf("%d of %d did not wait: %v", len(done), most, <-done)
+		}
+		w := serve(logto.Require(s.v)(http.NotFoundHandler()), fresh)
+		checkAnswer(t, w, 503, noChallenge, "")
+		if log := s.log.String(); !strings.Contains(log, "level=INFO msg=\"logto: request refused\" reason=overload ") {
+			t.Errorf("log\n%s", log)
+		}
+		s.verify(fresh, logto.ErrUnavailable, 0, 1)
+		s.verify(token, nil, 0, 1) // remembered
+		free()
+		for range most {
+			if err := <-done; logto.Reason(err) != "signature" {
+				t.Errorf("error %v", err)
+			}
+		}
+		s.verify(fresh, nil, 0, 1)
+		if n := s.v.Queued(); n != 0 {
+			t.Errorf("%d wait", n)
+		}
+	})
+}
+
+// Who leaves the queue makes room.
+func TestLeavingTheQueue(t *testing.T) {
+	inBubble(t, func(s *service) {
+		s.verify(s.token(), nil, 0, 1)
+		free := s.v.OccupyChecks()
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		forged := logtotest.BadSignature(s.token())
+		var wg sync.WaitGroup
+		for range 3000 {
+			wg.Go(func() { _, _ = s.v.Verify(ctx, forged) })
+		}
+		wg.Wait()
+		if n := s.v.Queued(); n != 0 {
+			t.Errorf("%d wait", n)
+		}
+		free()
+		s.verify(s.issuer.Token(logtotest.Token{User: "next"}), nil, 0, 1)
 	})
 }

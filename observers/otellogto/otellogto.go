@@ -76,10 +76,11 @@ func New(provider metric.MeterProvider, constant ...attribute.KeyValue) (*Metric
 	}
 	addCheck(labels.Accepted, "")
 	addCheck(labels.Anonymous, "")
-	for _, result := range []string{labels.Refused, labels.Reported} {
-		for _, reason := range labels.Reasons {
-			addCheck(result, reason)
-		}
+	for _, reason := range labels.Reasons {
+		addCheck(labels.Result(reason), reason)
+		addCheck(labels.Reported, reason)
+	}
+	for _, result := range []string{labels.Refused, labels.Unavailable, labels.Reported} {
 		addCheck(result, other)
 	}
 	for _, result := range append(slices.Clone(labels.Fetches), other) {
@@ -130,9 +131,9 @@ func New(provider metric.MeterProvider, constant ...attribute.KeyValue) (*Metric
 	return m, nil
 }
 
-// Observe is for logto.Config.Observer. A refusal becomes the event
-// logto.check.refused of the span in ctx, with its reason and never its text. The
-// span's status is left to whoever began it.
+// Observe is for logto.Config.Observer. A refusal, or what can't be decided now, becomes
+// the event logto.check.refused of the span in ctx, with its reason and never its text.
+// The span's status is left to whoever began it.
 func (m *Metrics) Observe(ctx context.Context, e logto.Event) {
 	if e.Fetch {
 		m.fetches.Record(ctx, e.Duration.Seconds(), m.fetched[labels.Fetch(e, other)]...)

@@ -376,7 +376,7 @@ func TestHostileRequests(t *testing.T) {
 		points, _ := collect(t, reader)
 		all := strings.Join(points, "\n")
 		for _, reason := range labels.Reasons {
-			// overload needs a caller who leaves while others wait.
+			// overload needs a thousand that wait.
 			if !strings.Contains(all, "error.type="+reason+",") && reason != "overload" {
 				t.Errorf("no attack was refused as %s", reason)
 			}

@@ -68,7 +68,7 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 	}
 	// A series that begins at 0 shows its first increment to rate and increase.
 	for _, reason := range labels.Reasons {
-		m.checks.WithLabelValues(labels.Refused, reason, "false")
+		m.checks.WithLabelValues(labels.Result(reason), reason, "false")
 	}
 	m.checks.WithLabelValues(labels.Accepted, none, "false")
 	m.checks.WithLabelValues(labels.Accepted, none, "true")

@@ -280,7 +280,7 @@ func TestHostileRequests(t *testing.T) {
 				reasons[strings.SplitAfter(strings.Split(name, ",")[0], "reason=")[1]] = true
 			}
 		}
-		// overload needs a caller who leaves while others wait.
+		// overload needs a thousand that wait.
 		for _, reason := range labels.Reasons {
 			if !reasons[reason] && reason != "overload" {
 				t.Errorf("no attack was refused as %s", reason)

@@ -58,6 +58,9 @@ func Requests(t *testing.T, observe func(context.Context, logto.Event), n int) {
 		logto.Require(v)(ok), logto.Optional(v)(ok), logto.InsecureReportOnly(v)(ok),
 		logto.Require(v, logto.Scopes("read"))(ok), logto.Require(v, refused)(ok), logto.Require(v, logto.Machines())(ok),
 		logto.Require(v, logto.Organization(func(r *http.Request) string { return r.URL.Path }))(ok),
+		logto.Require(v, logto.Check(func(r *http.Request, _ *logto.Claims) error {
+			return fmt.Errorf("%s: %w", r.URL.Path, context.DeadlineExceeded)
+		}))(ok),
 	}
 	type token = logtotest.Token
 	for i := range n {
@@ -88,6 +91,23 @@ func Requests(t *testing.T, observe func(context.Context, logto.Event), n int) {
 				h.ServeHTTP(httptest.NewRecorder(), r)
 			}
 			_, _ = v.Verify(t.Context(), token)
+		}
+		// Clients leave while they wait, or their time is up.
+		issuer.Fail(logtotest.Hang())
+		time.Sleep(11 * time.Second)
+		for _, leave := range []func(context.Context) (context.Context, context.CancelFunc){
+			func(ctx context.Context) (context.Context, context.CancelFunc) {
+				return context.WithTimeout(ctx, time.Second)
+			},
+			func(ctx context.Context) (context.Context, context.CancelFunc) {
+				ctx, cancel := context.WithCancel(ctx)
+				time.AfterFunc(time.Second, cancel)
+				return ctx, cancel
+			},
+		} {
+			ctx, cancel := leave(t.Context())
+			_, _ = v.Verify(ctx, issuer.Token(token{Header: map[string]any{"kid": text + "!"}}))
+			cancel()
 		}
 		// Whoever owns the key endpoint chooses key IDs, bodies and statuses.
 		for _, answer := range []http.Handler{

@@ -2,24 +2,39 @@
 // holds, what comes out is one of few fixed strings.
 package labels
 
-import "github.com/seed-70fe37f4/logto"
+import (
+	"errors"
+
+	"github.com/seed-70fe37f4/logto"
+)
 
 // Results of a check.
 const (
 	Accepted  = "accepted"
 	Anonymous = "anonymous" // Optional let it through without a token
 	Refused   = "refused"
-	Reported  = "reported" // refused, but the route only reports
+	Reported  = "reported" // refused or unavailable, but the route only reports
+	// Unavailable is no refusal: nothing was found against the client or its token.
+	Unavailable = "unavailable"
 )
 
 // Results are all of them.
-var Results = []string{Accepted, Anonymous, Refused, Reported}
+var Results = []string{Accepted, Anonymous, Refused, Reported, Unavailable}
 
 // Reasons are those of docs/troubleshooting.md.
 var Reasons = []string{
-	"algorithm", "audience", "bound_to_key", "check", "client", "expired", "issuer", "keys_unavailable", "malformed",
-	"malformed_request", "missing_scope", "no_token", "not_yet_valid", "opaque_token", "organization", "overload",
+	"algorithm", "audience", "bound_to_key", "canceled", "check", "check_unavailable", "client", "deadline_exceeded", "expired", "issuer",
+	"keys_unavailable", "malformed", "malformed_request", "missing_scope", "no_token", "not_yet_valid", "opaque_token", "organization", "overload",
 	"signature", "unknown_key", "user_or_machine", "wrong_type",
+}
+
+// Result is that of a check with one of the Reasons on a route that doesn't only report.
+func Result(reason string) string {
+	switch reason {
+	case "canceled", "check_unavailable", "deadline_exceeded", "keys_unavailable", "overload":
+		return Unavailable
+	}
+	return Refused
 }
 
 // Fetches are the results of a fetch of the key set.
@@ -60,10 +75,13 @@ func Check(e logto.Event, none, other string) (result, reason string) {
 	default:
 		reason = other
 	}
-	if e.ReportOnly {
+	switch {
+	case e.ReportOnly:
 		return Reported, reason
+	case reason == other && errors.Is(e.Err, logto.ErrUnavailable):
+		return Unavailable, reason
 	}
-	return Refused, reason
+	return Result(reason), reason
 }
 
 // Fetch gives the label of a fetch.

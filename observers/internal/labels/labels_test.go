@@ -20,8 +20,16 @@ func TestReasons(t *testing.T) {
 		t.Fatal(err)
 	}
 	var want []string
-	for _, m := range regexp.MustCompile("(?m)^### `(\\w+)`").FindAllStringSubmatch(string(doc), -1) {
-		want = append(want, m[1])
+	status := ""
+	for _, m := range regexp.MustCompile("(?m)^## (\\d+)|^### `(\\w+)`").FindAllStringSubmatch(string(doc), -1) {
+		if m[1] != "" {
+			status = m[1]
+			continue
+		}
+		want = append(want, m[2])
+		if got := Result(m[2]); (got == Unavailable) != (status == "503") {
+			t.Errorf("%s, status %s, is %s", m[2], status, got)
+		}
 	}
 	slices.Sort(want)
 	if len(want) < 15 || !slices.Equal(Reasons, want) {
@@ -43,6 +51,9 @@ func TestCheck(t *testing.T) {
 		{"the labels themselves", logto.Event{Reason: "none"}, Refused, "other"},
 		{"known", logto.Event{Reason: "expired", Err: err}, Refused, "expired"},
 		{"known, report only", logto.Event{Reason: "expired", Err: err, ReportOnly: true}, Reported, "expired"},
+		{"not now", logto.Event{Reason: "keys_unavailable", Err: err}, Unavailable, "keys_unavailable"},
+		{"a new reason, not now", logto.Event{Reason: "new", Err: logto.ErrUnavailable}, Unavailable, "other"},
+		{"not now, report only", logto.Event{Reason: "overload", Err: logto.ErrUnavailable, ReportOnly: true}, Reported, "overload"},
 		{"accepted", logto.Event{}, Accepted, "none"},
 		{"anonymous", logto.Event{Anonymous: true}, Anonymous, "none"},
 		{"accepted, report only", logto.Event{ReportOnly: true}, Accepted, "none"},
