@@ -55,6 +55,13 @@ type Config struct {
 	// the request's with the requirement Organization.
 	OrganizationTokens bool
 
+	// Revoked, if set, is asked last for each token that is otherwise good, a remembered
+	// one too: nil lets it pass, [ErrRevoked] (or what wraps it) refuses it with 401, and
+	// any other error is answered 503. It is called for every request, maybe
+	// concurrently, so it must not do I/O: see package revocation, whose List.Check it
+	// takes. What it panics with ends the request.
+	Revoked func(*Claims) error
+
 	// Leeway is the clock difference to tolerate in exp, nbf and iat. 0 is 30 s,
 	// negative is none. New refuses more than 10 minutes.
 	Leeway time.Duration

@@ -22,6 +22,7 @@ const (
 	badRequest   = `, error="invalid_request"`
 	invalidToken = `, error="invalid_token"`
 	expired      = `, error="invalid_token", error_description="The access token expired"`
+	revokedToken = `, error="invalid_token", error_description="The access token was revoked"`
 )
 
 var errSuspended = errors.New("the user is suspended")
@@ -248,6 +249,8 @@ func checkAnswer(t *testing.T, w *httptest.ResponseRecorder, status int, challen
 		body = `{"error":"unauthorized","error_description":"An access token is needed"}`
 	case challenge == expired:
 		body = `{"error":"invalid_token","error_description":"The access token expired"}`
+	case challenge == revokedToken:
+		body = `{"error":"invalid_token","error_description":"The access token was revoked"}`
 	case strings.Contains(challenge, "insufficient_scope"):
 		body = `{"error":"insufficient_scope","error_description":"The access token lacks a scope"}`
 	}

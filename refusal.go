@@ -28,6 +28,9 @@ var (
 	ErrInvalidToken = errors.New("logto: invalid access token")
 	// ErrExpired: the token was valid until it expired. It is an ErrInvalidToken.
 	ErrExpired = fmt.Errorf("%w: expired", ErrInvalidToken)
+	// ErrRevoked: the token was valid until it was taken back. It is an
+	// ErrInvalidToken. Revoked of [Config] returns it.
+	ErrRevoked = fmt.Errorf("%w: revoked", ErrInvalidToken)
 	// ErrForbidden: the token is valid, but a Requirement refused it.
 	ErrForbidden = errors.New("logto: forbidden")
 	// ErrUnavailable: not now. Logto's keys can't be had, the service is overloaded, a
@@ -112,6 +115,10 @@ var (
 	reasonSignature = unauthorized(refusal.Signature, "signature",
 		"the token was changed on its way, or forged")
 
+	reasonRevoked = row(refusal.Reason{Code: "revoked", Kind: ErrRevoked, Status: 401, Challenge: refusal.WithDescription,
+		Error: "invalid_token", Sentence: "The access token was revoked",
+		Remedy: "get a new token; where there is none, because the user is suspended or deleted, sign in anew"})
+
 	reasonScope = row(refusal.Reason{Code: "missing_scope", Kind: ErrForbidden, Status: 403, Challenge: refusal.WithError,
 		Error: "insufficient_scope", Sentence: "The access token lacks a scope",
 		Remedy: "give the user a role with this permission of this API, let the page ask for it in scopes, then get a new token"})
@@ -127,6 +134,8 @@ var (
 		"ask again in a moment: the key may have been rotated in just now. If it lasts, the token is from another Logto, or forged")
 	reasonOverload = unavailable(slog.LevelInfo, refusal.Signature, "overload",
 		"limit requests per client in front of the service")
+	reasonRevocationUnavailable = unavailable(slog.LevelWarn, refusal.NoStep, "revocation_unavailable",
+		"the list of revocations can't decide: look at its log, and at its store")
 	reasonCheckUnavailable = unavailable(slog.LevelWarn, refusal.NoStep, "check_unavailable",
 		"a Check of the service's own can't decide: look at what it asks, a database for instance")
 	// Whoever waits learns that its request ended, and nothing of what it waited for.
@@ -156,6 +165,8 @@ func reasonOf(err error) *refusal.Reason {
 		return reasonNoHeader
 	case errors.Is(err, ErrExpired):
 		return reasonExpired
+	case errors.Is(err, ErrRevoked):
+		return reasonRevoked
 	case errors.Is(err, ErrInvalidToken):
 		return reasonMalformed
 	}
@@ -234,6 +245,18 @@ func ended(ctx context.Context, waitedFor string) error {
 
 func unknownKey(id string) error {
 	return refusal.New(reasonUnknownKey, "the key set has no key %s: the token is from another Logto, or its key was rotated out", quote.String(id))
+}
+
+// revocation makes a refusal of what Revoked of Config returned: ErrRevoked refuses the
+// token, any other error says nothing against it.
+func revocation(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrRevoked):
+		return &refusal.Refusal{Reason: reasonRevoked, Text: "the token was taken back", Cause: err}
+	}
+	return &refusal.Refusal{Reason: reasonRevocationUnavailable, Text: "it can't be told whether the token was taken back", Cause: err}
 }
 
 func keyNotYetKnown(id string, wait time.Duration) error {

@@ -93,7 +93,13 @@ func (v *Verifier) verdict(t *verified) error {
 	if err := v.checkTimes(t.claims, time.Now()); err != nil {
 		return err
 	}
-	return v.keys.stillPublished(t.key, t.claims.issuedAt)
+	if err := v.keys.stillPublished(t.key, t.claims.issuedAt); err != nil {
+		return err
+	}
+	if v.cfg.Revoked == nil {
+		return nil
+	}
+	return revocation(v.cfg.Revoked(t.claims))
 }
 
 // keyFor looks up a key, for which it may wait: but not for a token that is refused

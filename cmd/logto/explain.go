@@ -402,7 +402,7 @@ func (e *explainer) saw(step refusal.Step) string {
 		if left := time.Until(exp); left < 0 {
 			return "expired " + distance(left) + ", within the leeway of " + policy.Leeway.String()
 		}
-		return "expires " + distance(time.Until(exp)) + ". Until then it is good: suspending the user, signing out or a changed role doesn't end a JWT"
+		return "expires " + distance(time.Until(exp)) + ". Until then it is good: suspending the user, signing out or a changed role doesn't end a JWT, unless the API has a list of revocations (Config.Revoked)"
 	case refusal.Key:
 		return quote.String(stringOf(e.header["kid"])) + " is published"
 	}
