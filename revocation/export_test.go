@@ -1,7 +1,10 @@
 package revocation
 
-import "cmp"
-import "slices"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // Entries gives what is in the list, sorted.
 func (l *List) Entries() []Revocation {
@@ -24,4 +27,11 @@ func (l *List) SetLimit(n int) { l.limit = n }
 func (l *List) Hold() (release func()) {
 	l.mu.Lock()
 	return l.mu.Unlock
+}
+
+// Slept makes the copy older by the wall clock alone, as after a machine's sleep.
+func (l *List) Slept(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.contact = l.contact.Round(0).Add(-d)
 }

@@ -171,6 +171,7 @@ type List struct {
 	mu        sync.Mutex // guards what changes the list, and all below
 	rebuilt   time.Time
 	pending   map[*entry]struct{} // not known to be in the store
+	urgent    []*entry            // somebody waits for these; some may not be pending
 	appending *appending
 	appends   int // started so far
 	marks     int // how often the store was found to lack something

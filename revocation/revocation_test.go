@@ -378,6 +378,38 @@ func TestCheckInABurst(t *testing.T) {
 	}
 	close(stop)
 	checks.Wait()
+
+	// Those that are being put in are asked for meanwhile: refused or not yet,
+	// from one moment on.
+	users := make([]*logto.Claims, 64)
+	for i := range users {
+		users[i] = s.at(t, logtotest.Token{User: fmt.Sprint(i)}, now)
+	}
+	for range 300 {
+		l := newList(t, revocation.Config{})
+		_ = l.Revoke(t.Context(), revocation.Revocation{Subject: "alice", IssuedAt: now.Add(time.Second)})
+		for range 2 {
+			checks.Go(func() {
+				in := make([]bool, len(users))
+				for left := len(users); left > 0; {
+					for i, c := range users {
+						switch err := l.Check(c); {
+						case in[i] && err == nil:
+							t.Error("refused, and then not")
+							return
+						case !in[i] && err != nil:
+							in[i] = true
+							left--
+						}
+					}
+				}
+			})
+		}
+		for i := range users {
+			_ = l.Revoke(t.Context(), revocation.Revocation{Subject: fmt.Sprint(i), IssuedAt: now})
+		}
+		checks.Wait()
+	}
 }
 
 // The whole way: a request's token, remembered or not.

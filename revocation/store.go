@@ -42,6 +42,8 @@ const (
 	appendTimeout = 1500 * time.Millisecond
 	storeTimeout  = 2 * time.Second
 	batchSize     = 1000
+	// maxUrgent bounds what is appended before a backlog, not what is appended.
+	maxUrgent = 10 * batchSize
 	// quiet is how long Follow may call nothing: three of the calls that it owes.
 	quiet = 3 * time.Second
 	// leaving is how long it may take to return when its context has ended.
@@ -326,7 +328,7 @@ func (l *List) appendPending(ctx context.Context) {
 				l.mu.Unlock()
 				break
 			}
-			a := l.append(nil)
+			a := l.append()
 			l.mu.Unlock()
 			select {
 			case <-a.done:
@@ -349,23 +351,24 @@ type appending struct {
 
 func (a *appending) failed() bool { return isClosed(a.done) && a.err != nil }
 
-// append starts an Append with as much of what is pending as goes into one, the
-// given entries first, unless one is under way. It gives the one that is. So a
-// store that hangs holds one goroutine, however many webhooks come. With l.mu.
-func (l *List) append(first []*entry) *appending {
+// append starts an Append with as much of what is pending as goes into one, what
+// somebody waits for first, unless one is under way. It gives the one that is. So
+// a store that hangs holds one goroutine, however many webhooks come. With l.mu.
+func (l *List) append() *appending {
 	if l.appending != nil {
 		return l.appending
 	}
 	var entries []*entry
-	taken := make(map[*entry]bool, len(first))
+	taken := map[*entry]bool{}
 	take := func(e *entry) {
-		if _, ok := l.pending[e]; ok && len(entries) < batchSize && !taken[e] {
+		if _, ok := l.pending[e]; ok && !taken[e] {
 			entries = append(entries, e)
 			taken[e] = true
 		}
 	}
-	for _, e := range first {
-		take(e)
+	for n := len(l.urgent); n > 0 && len(entries) < batchSize; n-- {
+		take(l.urgent[n-1]) // the newest first: older callers may have left
+		l.urgent = l.urgent[:n-1]
 	}
 	for e := range l.pending {
 		if len(entries) == batchSize {
@@ -411,11 +414,14 @@ func (l *List) awaitAppended(ctx context.Context, entries []*entry) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	earlier := l.appends
+	if l.urgent = append(l.urgent, entries...); len(l.urgent) > maxUrgent {
+		l.urgent = slices.Clone(l.urgent[len(l.urgent)-maxUrgent:])
+	}
 	for {
 		if !slices.ContainsFunc(entries, func(e *entry) bool { _, ok := l.pending[e]; return ok }) {
 			return nil
 		}
-		a := l.append(entries)
+		a := l.append()
 		l.mu.Unlock()
 		var err error
 		select {

@@ -31,10 +31,13 @@ type memStore struct {
 	next  int
 	log   []memEntry
 
-	down    bool // every call fails, and every connection is cut
-	hang    bool // every call waits for the end of its context
-	deaf    bool // Follow ignores its context while it is set
-	mute    bool // Follow gives nothing
+	down    bool          // every call fails, and every connection is cut
+	hang    bool          // every call waits for the end of its context
+	deaf    bool          // Follow ignores its context while it is set
+	mute    bool          // Follow gives nothing
+	stuck   bool          // Append ignores its context while it is set
+	before  time.Duration // that Append takes before the log has it
+	after   time.Duration // and after that
 	follows int
 	appends int // calls
 	taken   int // revocations
@@ -69,7 +72,12 @@ func (s *memStore) restart() { s.epoch, s.log = s.epoch+1, nil }
 func (s *memStore) Append(ctx context.Context, keep time.Duration, rs ...revocation.Revocation) error {
 	s.mu.Lock()
 	s.appends++
-	down, hang := s.down, s.hang
+	down, hang, before, after := s.down, s.hang, s.before, s.after
+	for s.stuck {
+		s.mu.Unlock()
+		time.Sleep(100 * time.Millisecond)
+		s.mu.Lock()
+	}
 	s.mu.Unlock()
 	switch {
 	case down:
@@ -80,7 +88,8 @@ func (s *memStore) Append(ctx context.Context, keep time.Duration, rs ...revocat
 	case len(rs) == 0 || len(rs) > 1000:
 		panic(fmt.Sprintf("Append of %d", len(rs)))
 	}
-	time.Sleep(time.Millisecond)
+	time.Sleep(time.Millisecond + before)
+	defer time.Sleep(after)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range rs {
@@ -380,6 +389,10 @@ func TestStoreFails(t *testing.T) {
 					t.Errorf("Revoke = %v after %v", err, time.Since(start))
 				}
 				cancel()
+				start = time.Now()
+				if err := a.Revoke(context.Background(), revocation.Revocation{Subject: "bob"}); err == nil || time.Since(start) > 2*time.Second {
+					t.Errorf("Revoke = %v after %v", err, time.Since(start))
+				}
 				s.set(func() { fault(s, false) })
 				time.Sleep(2 * time.Second)
 				if !has(b, "alice") || !has(b, "bob") || a.Status().Pending != 0 {
@@ -545,7 +558,7 @@ func TestResetIsShared(t *testing.T) {
 		}
 		again := s.get(&s.taken) - before
 		t.Logf("%d instances appended %d entries for %d", instances, again, n)
-		if again < n || again > instances*n/2 {
+		if again < n || again > instances*n*9/10 {
 			t.Errorf("%d", again)
 		}
 	})
@@ -601,12 +614,15 @@ func TestLateFollow(t *testing.T) {
 		l, _ := storeList(t, &s, revocation.Config{})
 		defer run(t, l)()
 		time.Sleep(10 * time.Second)
+		at := time.Now()
+		_ = l.Revoke(t.Context(), revocation.Revocation{Subject: "alice", IssuedAt: at})
 		close(s.late)
 		time.Sleep(time.Second)
-		if !has(l, "alice") {
+		if !has(l, "bob") {
 			t.Error("it isn't merged")
 		}
-		if st := l.Status(); st.Copied {
+		// That this one has alice says nothing about the log that counts.
+		if st := l.Status(); st.Copied || st.Pending != 1 {
 			t.Errorf("%+v", st)
 		}
 		s.mu.Lock()
@@ -636,7 +652,7 @@ func (s *lateStore) Follow(ctx context.Context, after string, apply func(string,
 	s.mu.Unlock()
 	if first {
 		<-s.late
-		apply("late", []revocation.Revocation{{Subject: "alice", IssuedAt: time.Now()}})
+		apply("late", []revocation.Revocation{{Subject: "bob", IssuedAt: time.Now()}, {Subject: "alice", IssuedAt: time.Now()}})
 		apply("late", nil)
 	}
 	return errDown
@@ -678,7 +694,7 @@ func TestLogOfAnOutage(t *testing.T) {
 		}
 		s.set(func() { s.down = false })
 		time.Sleep(time.Second)
-		if !strings.Contains(rec.log(), "outage=10m3") {
+		if !strings.Contains(rec.log(), "outage=10m") {
 			t.Error(rec.log())
 		}
 		if got := rec.outcomes("store"); !reflect.DeepEqual(got, map[string]int{"copied": 2, "lost": 1}) {
@@ -763,4 +779,268 @@ func TestConvergence(t *testing.T) {
 			}
 		})
 	}
+}
+
+// It comes when Run has ended.
+func TestLateFollowAfterRun(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := lateStore{late: make(chan struct{})}
+		l, _ := storeList(t, &s, revocation.Config{})
+		stop := run(t, l)
+		time.Sleep(time.Second)
+		stop()
+		close(s.late)
+		time.Sleep(time.Second)
+		if st := l.Status(); st.Copied {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// An Append that ignores its context holds up nobody's answer.
+func TestAppendThatDoesNotReturn(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := &memStore{stuck: true}
+		l, _ := storeList(t, s, revocation.Config{})
+		defer run(t, l)()
+		for i := range 3 {
+			start := time.Now()
+			body := suspended(fmt.Sprint(i), noon)
+			if w := deliver(l.Webhook(key), body, sign(key, body)); w.Code != http.StatusServiceUnavailable || time.Since(start) >= 3*time.Second {
+				t.Errorf("status %d after %v", w.Code, time.Since(start))
+			}
+		}
+		if n := s.get(&s.appends); n != 1 {
+			t.Errorf("%d calls of Append", n)
+		}
+		s.set(func() { s.stuck = false })
+		time.Sleep(2 * time.Second)
+		if st := l.Status(); st.Pending != 0 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// slowBody takes its time.
+type slowBody struct {
+	strings.Reader
+	wait time.Duration
+}
+
+func (b *slowBody) Read(p []byte) (int, error) {
+	time.Sleep(b.wait)
+	b.wait = 0
+	return b.Reader.Read(p)
+}
+
+// Slow body and hung store together: within 3 s all the same.
+func TestSlowBodyAndStore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l, _ := storeList(t, &memStore{hang: true}, revocation.Config{})
+		body := suspended("alice", noon)
+		r := httptest.NewRequest(http.MethodPost, "/", &slowBody{*strings.NewReader(body), 2 * time.Second})
+		r.Header.Set("logto-signature-sha-256", sign(key, body))
+		w := httptest.NewRecorder()
+		start := time.Now()
+		l.Webhook(key).ServeHTTP(w, r)
+		if took := time.Since(start); w.Code != http.StatusServiceUnavailable || took >= 3*time.Second {
+			t.Errorf("status %d after %v", w.Code, took)
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+// Logto has hung up: what it sent counts.
+func TestSenderLeaves(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := &memStore{}
+		l, _ := storeList(t, s, revocation.Config{})
+		body := suspended("alice", noon)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body)).WithContext(ctx)
+		r.Header.Set("logto-signature-sha-256", sign(key, body))
+		w := httptest.NewRecorder()
+		l.Webhook(key).ServeHTTP(w, r)
+		if n := s.get(&s.taken); w.Code != http.StatusOK || n != 1 {
+			t.Errorf("status %d, %d appended", w.Code, n)
+		}
+	})
+}
+
+// A failure counts only of an Append that began after the call.
+func TestFailureOfAnEarlierAppend(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := &memStore{hang: true}
+		l, _ := storeList(t, s, revocation.Config{})
+		first := make(chan error)
+		go func() { first <- l.Revoke(t.Context(), revocation.Revocation{Subject: "alice"}) }()
+		time.Sleep(1400 * time.Millisecond)
+		s.set(func() { s.hang = false })
+		if err := l.Revoke(t.Context(), revocation.Revocation{Subject: "bob"}); err != nil {
+			t.Error(err)
+		}
+		if err := <-first; err == nil {
+			t.Error("what had hung for all of its time went well")
+		}
+	})
+}
+
+// A webhook doesn't wait for a long backlog.
+func TestNewOnesGoFirst(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := &memStore{down: true}
+		l, _ := storeList(t, s, revocation.Config{})
+		var backlog []revocation.Revocation
+		for i := range 20_000 {
+			backlog = append(backlog, revocation.Revocation{Subject: fmt.Sprint(i)})
+		}
+		_ = l.Revoke(t.Context(), backlog...)
+		s.set(func() { s.down, s.before = false, 500*time.Millisecond })
+		stop := run(t, l)
+		time.Sleep(time.Second)
+		for i := range 3 {
+			if err := l.Revoke(t.Context(), revocation.Revocation{Subject: fmt.Sprint("new", i)}); err != nil {
+				t.Error(err)
+			}
+		}
+		if l.Status().Pending == 0 {
+			t.Error("there was no backlog")
+		}
+		stop()
+		time.Sleep(time.Minute)
+	})
+}
+
+// Revoked anew while it is being appended: the later time is appended too.
+func TestRaisedWhileAppending(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := &memStore{before: time.Second}
+		a, _ := storeList(t, s, revocation.Config{})
+		b, _ := storeList(t, s, revocation.Config{})
+		defer run(t, a)()
+		defer run(t, b)()
+		_ = a.Await(t.Context())
+		go func() { _ = a.Revoke(context.Background(), revocation.Revocation{Subject: "alice", IssuedAt: noon}) }()
+		time.Sleep(500 * time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		_ = a.Revoke(ctx, revocation.Revocation{Subject: "alice", IssuedAt: noon.Add(time.Minute)})
+		time.Sleep(5 * time.Second)
+		if got := targets(b); got != "subject alice +60" {
+			t.Error(got)
+		}
+		if st := a.Status(); st.Pending != 0 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// The engine is emptied between an append and its answer.
+func TestResetWhileAppending(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := &memStore{after: time.Second}
+		l, _ := storeList(t, s, revocation.Config{})
+		defer run(t, l)()
+		_ = l.Await(t.Context())
+		go func() { _ = l.Revoke(context.Background(), revocation.Revocation{Subject: "alice"}) }()
+		time.Sleep(200 * time.Millisecond)
+		s.set(func() { s.restart(); s.after = 0 })
+		time.Sleep(5 * time.Second)
+		fresh, _ := storeList(t, s, revocation.Config{})
+		defer run(t, fresh)()
+		_ = fresh.Await(t.Context())
+		if !has(fresh, "alice") {
+			t.Error("it is lost")
+		}
+	})
+}
+
+// What is folded before the store could take it reaches the others as the fold.
+func TestFoldOfPending(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := &memStore{down: true}
+		a, _ := storeList(t, s, revocation.Config{})
+		b, _ := storeList(t, s, revocation.Config{})
+		defer run(t, a)()
+		defer run(t, b)()
+		a.SetLimit(100)
+		tokens := newTokens(t)
+		var claims []*logto.Claims
+		var rs []revocation.Revocation
+		for i := range 150 {
+			at := noon.Add(time.Duration(i-150) * time.Second)
+			rs = append(rs, revocation.Revocation{Subject: fmt.Sprint(i), IssuedAt: at})
+			if i%10 == 0 {
+				claims = append(claims, tokens.at(t, logtotest.Token{User: fmt.Sprint(i)}, at))
+			}
+		}
+		for _, r := range rs {
+			_ = a.Revoke(t.Context(), r)
+		}
+		s.set(func() { s.down = false })
+		time.Sleep(5 * time.Second)
+		for _, c := range claims {
+			refused(t, a, c)
+			refused(t, b, c)
+		}
+		passes(t, b, tokens.at(t, logtotest.Token{User: "bystander"}, noon))
+	})
+}
+
+// What had its time before the store could take it isn't kept for it.
+func TestPendingHasItsTime(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := &memStore{down: true}
+		l, _ := storeList(t, s, revocation.Config{Lifetime: time.Hour})
+		_ = l.Revoke(t.Context(), revocation.Revocation{Subject: "alice"})
+		time.Sleep(2 * time.Hour)
+		_ = l.Revoke(t.Context(), revocation.Revocation{Subject: "bob"})
+		if st := l.Status(); st.Pending != 1 || st.Entries != 1 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// A machine has slept: its timers have stood still, the copy is old all the same.
+func TestSleep(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := &memStore{}
+		l, _ := storeList(t, s, revocation.Config{MaxStale: time.Hour})
+		defer run(t, l)()
+		_ = l.Await(t.Context())
+		s.set(func() { s.mute = true })
+		time.Sleep(100 * time.Millisecond)
+		l.Slept(time.Hour)
+		s.set(func() { s.down = true })
+		time.Sleep(time.Second)
+		if err := l.Ready(); !errors.Is(err, revocation.ErrStale) {
+			t.Errorf("Ready = %v", err)
+		}
+	})
+}
+
+// After a long outage the pause is the shortest again: a single cut is healed at once.
+func TestPause(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := &memStore{}
+		l, rec := storeList(t, s, revocation.Config{})
+		defer run(t, l)()
+		_ = l.Await(t.Context())
+		for _, outage := range []time.Duration{10 * time.Second, 21 * time.Millisecond, 21 * time.Millisecond} {
+			s.set(func() { s.down = true })
+			time.Sleep(outage)
+			s.set(func() { s.down = false })
+			start, copied := time.Now(), rec.outcomes("store")["copied"]
+			for rec.outcomes("store")["copied"] == copied {
+				time.Sleep(time.Millisecond)
+			}
+			if took, most := time.Since(start), 60*time.Millisecond; took > most && outage < time.Second {
+				t.Errorf("connected %v after a cut", took)
+			} else if took > 450*time.Millisecond {
+				t.Errorf("connected %v after an outage", took)
+			}
+			time.Sleep(time.Second)
+		}
+	})
 }
