@@ -335,8 +335,8 @@ func stamp(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(tim
 // them: they are in force here all the same and Run tries again. It does nothing
 // for those whose tokens have all expired.
 func (l *List) Revoke(ctx context.Context, revocations ...Revocation) error {
-	changed, _, err := l.revoke(ctx, revocations)
-	e := Event{Kind: "call", Outcome: outcome(changed, err), Revocations: changed, Err: err}
+	changed, alive, err := l.revoke(ctx, revocations)
+	e := Event{Kind: "call", Outcome: outcome(changed, alive, err), Revocations: changed, Err: err}
 	if errors.Is(err, errNone) {
 		e.Outcome = "malformed"
 	}
@@ -350,10 +350,12 @@ func (l *List) Revoke(ctx context.Context, revocations ...Revocation) error {
 	return err
 }
 
-func outcome(changed int, err error) string {
+func outcome(changed, alive int, err error) string {
 	switch {
 	case err != nil:
 		return "store_failed"
+	case alive == 0:
+		return "old"
 	case changed == 0:
 		return "unchanged"
 	}
@@ -592,7 +594,7 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// Status tells what is known.
+// Status tells what is known, at once.
 func (l *List) Status() Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()

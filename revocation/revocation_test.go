@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 	"reflect"
 	"slices"
 	"strings"
@@ -196,7 +197,8 @@ func TestRevokeRefuses(t *testing.T) {
 func TestKept(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := newTokens(t)
-		l := newList(t, revocation.Config{Lifetime: time.Hour})
+		var rec recorder
+		l := newList(t, revocation.Config{Lifetime: time.Hour, Observer: rec.observe})
 		alice := s.at(t, logtotest.Token{User: "alice"}, noon)
 		_ = l.Revoke(t.Context(), revocation.Revocation{Subject: "alice"})
 		for i := range 69 {
@@ -214,6 +216,9 @@ func TestKept(t *testing.T) {
 		}
 		if err := l.Revoke(t.Context(), revocation.Revocation{Subject: "old", IssuedAt: time.Now().Add(-70 * time.Minute)}); err != nil {
 			t.Error(err)
+		}
+		if e := rec.last(); e.Kind != "call" || e.Outcome != "old" || e.Revocations != 0 {
+			t.Errorf("observed %+v", e)
 		}
 		if strings.Contains(fmt.Sprint(l.Entries()), "subject old") {
 			t.Error("what can refuse nothing is in the list")
@@ -569,5 +574,18 @@ func BenchmarkRevoke(b *testing.B) {
 				_ = l.Revoke(b.Context(), revocation.Revocation{Subject: fmt.Sprint(i % n), IssuedAt: now.Add(time.Duration(i) * time.Millisecond)})
 			}
 		})
+	}
+}
+
+// The standard library and the package that it is for, and no more.
+func TestImports(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range strings.Fields(string(out)) {
+		if host, _, _ := strings.Cut(path, "/"); strings.Contains(host, ".") && path != "github.com/seed-70fe37f4/logto" {
+			t.Errorf("imports %s", path)
+		}
 	}
 }

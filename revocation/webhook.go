@@ -209,9 +209,7 @@ func (l *List) take(ctx context.Context, until time.Time, m message, body []byte
 		defer cancel()
 		changed, alive, err := l.revoke(ctx, revocations)
 		d.changed, d.err = changed, err
-		if d.outcome = outcome(changed, err); alive == 0 {
-			d.outcome = "old"
-		}
+		d.outcome = outcome(changed, alive, err)
 		if err != nil {
 			d.status = http.StatusServiceUnavailable
 		}

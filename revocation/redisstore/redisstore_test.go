@@ -535,6 +535,11 @@ func TestCluster(t *testing.T) {
 		}
 	}
 	equal(t, []*instance{a, b}, m.expectations(t, mint))
+	// Both keys are lost together, or not.
+	keys := e.do("KEYS", "*").([]any)
+	if len(keys) != 2 || e.do("CLUSTER", "KEYSLOT", keys[0]) != e.do("CLUSTER", "KEYSLOT", keys[1]) {
+		t.Errorf("keys %q", keys)
+	}
 	// What one Append puts into several entries.
 	var many []revocation.Revocation
 	for i := range 2500 {
@@ -544,4 +549,66 @@ func TestCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "2500 entries", func() bool { return a.Status().Entries == 2500 })
+}
+
+// emptied empties the engine after the first command of a name.
+type emptied struct {
+	e    *engine
+	name string
+	once sync.Once
+}
+
+func (h *emptied) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (h *emptied) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+func (h *emptied) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if strings.EqualFold(cmd.Name(), h.name) {
+			h.once.Do(func() { h.e.do("FLUSHALL") })
+		}
+		return err
+	}
+}
+
+// The engine is emptied when its epoch has just been set: no list goes on without
+// one, or it would notice no loss from then on.
+func TestEmptiedWhileConnecting(t *testing.T) {
+	e := startEngine(t)
+	c := client(t, e.addr, false)
+	c.AddHook(&emptied{e: e, name: "setnx"})
+	c.AddHook(&emptied{e: e, name: "set"})
+	l := join(t, c)
+	ready(t, l)
+	if n := l.resets.Load(); n != 1 {
+		t.Errorf("%d losses noticed, want 1", n)
+	}
+}
+
+// A connection over which nothing comes is given up, long before the client's own
+// timeouts (10 s after BLOCK, four times 3 s for a write).
+func TestStalledIsGivenUp(t *testing.T) {
+	e := startEngine(t)
+	p := startProxy(t, e.addr)
+	s := redisstore.New(client(t, p.addr(), true), prefix)
+	upToDate := make(chan struct{})
+	var once sync.Once
+	returned := make(chan error)
+	go func() {
+		returned <- s.Follow(context.Background(), "", func(string, []revocation.Revocation) { once.Do(func() { close(upToDate) }) })
+	}()
+	<-upToDate
+	p.set(true, false)
+	p.stall()
+	start := time.Now()
+	if err := s.Append(context.Background(), time.Hour, user(1)); err == nil {
+		t.Error("Append went well")
+	}
+	if err := <-returned; err == nil {
+		t.Error("Follow went well")
+	}
+	if took := time.Since(start); took > 8*time.Second {
+		t.Errorf("given up after %v", took)
+	}
 }
