@@ -94,7 +94,7 @@ func BearerToken(h http.Header) (string, error) {
 }
 
 func ParseHeader(data []byte) (algorithm, keyID string, err error) {
-	h, err := parseHeader(data)
+	h, err := parseHeader(data, accessToken.typ)
 	return h.algorithm, h.keyID, err
 }
 

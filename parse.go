@@ -50,8 +50,16 @@ func checkForm(token string) error {
 	return nil
 }
 
+// kind is what a token must be.
+type kind struct {
+	typ    string // RFC 9068 section 2.1; RFC 8725 section 3.11
+	claims func(payload []byte) (*Claims, error)
+}
+
+var accessToken = kind{"at+jwt", parseClaims}
+
 // parse reads a token that [checkForm] has let pass.
-func parse(token string) (p parsed, err error) {
+func parse(token string, want kind) (p parsed, err error) {
 	headerPart, rest, _ := strings.Cut(token, ".")
 	payloadPart, signaturePart, _ := strings.Cut(rest, ".")
 	if len(headerPart) > maxHeader {
@@ -61,14 +69,14 @@ func parse(token string) (p parsed, err error) {
 	if err != nil {
 		return p, err
 	}
-	if p.header, err = parseHeader(headerJSON); err != nil {
+	if p.header, err = parseHeader(headerJSON, want.typ); err != nil {
 		return p, err
 	}
 	payload, err := decodePart(payloadPart)
 	if err != nil {
 		return p, err
 	}
-	if p.claims, err = parseClaims(payload); err != nil {
+	if p.claims, err = want.claims(payload); err != nil {
 		return p, err
 	}
 	p.signingInput = token[:len(headerPart)+1+len(payloadPart)]
@@ -97,7 +105,7 @@ type header struct{ algorithm, keyID string }
 
 // parseHeader reads a JOSE header (RFC 7515 section 4). Members that would
 // change what the token means are refused, others are passed over.
-func parseHeader(data []byte) (header, error) {
+func parseHeader(data []byte, want string) (header, error) {
 	var h header
 	var typ string
 	err := strictjson.Object(data, func(name, value string) error {
@@ -129,8 +137,8 @@ func parseHeader(data []byte) (header, error) {
 		return h, errHeader
 	case err != nil:
 		return h, err
-	case !strings.EqualFold(typ, "at+jwt") && !strings.EqualFold(typ, "application/at+jwt"):
-		return h, wrongType(typ)
+	case !strings.EqualFold(typ, want) && !strings.EqualFold(typ, "application/"+want):
+		return h, wrongType(typ, want)
 	case !slices.Contains(jwk.Algorithms, h.algorithm):
 		return h, refusal.New(reasonAlgorithm, "algorithm %s: want one of %s", quote.String(h.algorithm), strings.Join(jwk.Algorithms, ", "))
 	case h.keyID == "" || len(h.keyID) > jwk.MaxKeyID:

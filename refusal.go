@@ -196,6 +196,8 @@ var (
 	errNoAudience = refusal.New(reasonMalformedClaims, "claim aud is missing")
 	errNoExpiry   = refusal.New(reasonMalformedClaims, "claim exp is missing")
 	errNoIssuedAt = refusal.New(reasonMalformedClaims, "claim iat is missing")
+	errNoTokenID  = refusal.New(reasonMalformedClaims, "claim jti is missing or empty")
+	errNoEvent    = refusal.New(reasonMalformedClaims, "claim events has no back-channel logout")
 	errNoClientID = refusal.New(reasonType, "claim client_id is missing or empty: is this an ID token?")
 	errBoundToKey = refusal.New(reasonBoundToKey, "the token is bound to a key (claim cnf): it may not be used as a bearer token")
 
@@ -214,15 +216,16 @@ func notCompact(token string) error {
 	return errParts
 }
 
-func wrongType(typ string) error {
+func wrongType(typ, want string) error {
 	hint := ""
-	switch strings.ToLower(typ) {
-	case "", "jwt":
+	switch typ = strings.ToLower(typ); {
+	case want != accessToken.typ:
+	case typ == "", typ == "jwt":
 		hint = ": this looks like an ID token; the client must send the access token, from getAccessToken(resource)"
-	case "logout+jwt":
+	case typ == "logout+jwt":
 		hint = ": this is a logout token"
 	}
-	return refusal.New(reasonType, "typ %s: want 'at+jwt'%s", quote.String(typ), hint)
+	return refusal.New(reasonType, "typ %s: want '%s'%s", quote.String(typ), want, hint)
 }
 
 // ended is the refusal of a request that waited until its context ended, or nil if that

@@ -64,7 +64,7 @@ func (v *Verifier) verify(ctx context.Context, token string, known *verified) (_
 		}
 		// The ID stands for another key by now, which has to verify the signature.
 	}
-	p, err := parse(token)
+	p, err := parse(token, accessToken)
 	if err != nil {
 		return nil, false, err
 	}
@@ -90,16 +90,18 @@ func (v *Verifier) verify(ctx context.Context, token string, known *verified) (_
 // every token: whoever comes here may have waited, for a key, for a place among the
 // signature checks, or for the handler of an outer Require. It waits for nothing.
 func (v *Verifier) verdict(t *verified) error {
+	if err := v.current(t); err != nil || v.cfg.Revoked == nil {
+		return err
+	}
+	return revocation(v.cfg.Revoked(t.claims))
+}
+
+// current is the verdict but for revocation.
+func (v *Verifier) current(t *verified) error {
 	if err := v.checkTimes(t.claims, time.Now()); err != nil {
 		return err
 	}
-	if err := v.keys.stillPublished(t.key, t.claims.issuedAt); err != nil {
-		return err
-	}
-	if v.cfg.Revoked == nil {
-		return nil
-	}
-	return revocation(v.cfg.Revoked(t.claims))
+	return v.keys.stillPublished(t.key, t.claims.issuedAt)
 }
 
 // keyFor looks up a key, for which it may wait: but not for a token that is refused

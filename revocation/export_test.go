@@ -35,3 +35,9 @@ func (l *List) Slept(d time.Duration) {
 	defer l.mu.Unlock()
 	l.contact = l.contact.Round(0).Add(-d)
 }
+
+// TokenIDs are those of logout tokens, and how many there are.
+func TokenIDs() (add func(id string, until time.Time) bool, size func() int) {
+	var s tokenIDs
+	return s.add, func() int { return len(s.until) }
+}

@@ -110,7 +110,7 @@ type Config struct {
 	// failed sign-ins: revoke nothing for these. It must be safe for concurrent use.
 	Map func(event string, body []byte) []Revocation
 
-	// Observer, if set, is called for each webhook, each call of Revoke and each
+	// Observer, if set, is called for each webhook and logout, each call of Revoke and each
 	// change of the store's state. It must be quick, and safe for concurrent use.
 	Observer func(Event)
 
@@ -125,7 +125,7 @@ type Config struct {
 type Event struct {
 	// Kind is the name of the event in a webhook (those of Logto 1.42, else
 	// "other"), "unverified" for a request that isn't known to come from Logto,
-	// "call" for Revoke, "store", or "list".
+	// "logout" for a logout token, "call" for Revoke, "store", or "list".
 	Kind string
 
 	// Outcome is for a webhook or a call: "revoked"; "unchanged" if all of it was
@@ -133,8 +133,10 @@ type Event struct {
 	// it is none of Logto 1.42; "test" for the console's test button; "old" if no
 	// token that it is about can be alive; "store_failed" if it is in force here
 	// but the store didn't take it in time (it is tried again); "malformed";
-	// "failed" if Config.Map gave a revocation that is none. For "unverified":
-	// "unauthorized" or "refused" (method, size, time). For "store": "copied" when
+	// "failed" if Config.Map, or Logout's function, gave a revocation that is none;
+	// "unavailable" if a logout token can't be verified now. For "unverified":
+	// "unauthorized" or "refused" (method, size, time, a logout token that came
+	// before). For "store": "copied" when
 	// the copy is up to date for the first time or again, "lost", "reset",
 	// "stale". For "list": "folded".
 	Outcome string

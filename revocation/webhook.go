@@ -80,8 +80,13 @@ func (l *List) Webhook(signingKeys ...string) http.Handler {
 	if len(keys) == 0 {
 		panic("revocation: Webhook needs a signing key: is an environment variable not set?")
 	}
+	return l.receiver(func(w http.ResponseWriter, r *http.Request) delivery { return l.receive(w, r, keys) })
+}
+
+// receiver tells what became of a request: to observer, log and sender.
+func (l *List) receiver(receive func(http.ResponseWriter, *http.Request) delivery) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		d := l.receive(w, r, keys)
+		d := receive(w, r)
 		l.observe(Event{Kind: d.kind, Outcome: d.outcome, Revocations: d.changed, Err: d.err})
 		l.logDelivery(d)
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -121,17 +126,19 @@ func (l *List) logDelivery(d delivery) {
 		attrs = append(attrs, slog.String("error", d.err.Error()))
 	}
 	if d.kind == "unverified" {
-		l.log.line(level, d.outcome, "revocation: webhook refused", attrs...)
+		l.log.line(level, d.outcome, "revocation: request refused", attrs...)
 		return
 	}
-	l.logger().LogAttrs(context.Background(), level, "revocation: webhook", attrs...)
+	l.logger().LogAttrs(context.Background(), level, "revocation: event", attrs...)
+}
+
+// refuse is for a request that isn't known to come from Logto.
+func refuse(status int, outcome, format string, args ...any) delivery {
+	return delivery{kind: "unverified", outcome: outcome, status: status, err: fmt.Errorf("revocation: "+format, args...)}
 }
 
 func (l *List) receive(w http.ResponseWriter, r *http.Request, keys [][]byte) delivery {
 	until := time.Now().Add(answerTime)
-	refuse := func(status int, outcome, format string, args ...any) delivery {
-		return delivery{kind: "unverified", outcome: outcome, status: status, err: fmt.Errorf("revocation: "+format, args...)}
-	}
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		return refuse(http.StatusMethodNotAllowed, "refused", "method %q: want POST", cut(r.Method))
@@ -187,35 +194,49 @@ func (l *List) take(ctx context.Context, until time.Time, m message, body []byte
 	revocations := m.revocations
 	mapFailed := error(nil)
 	if l.cfg.Map != nil {
-		for _, r := range l.cfg.Map(m.event, body) {
-			if r.IssuedAt.IsZero() {
-				r.IssuedAt = m.created
-			}
-			if _, _, err := r.target(); err != nil {
-				mapFailed = fmt.Errorf("revocation: Config.Map: %w", err)
-				continue
-			}
-			revocations = append(revocations, r)
-		}
+		var more []Revocation
+		more, mapFailed = issuedAt(m.created, l.cfg.Map(m.event, body))
+		revocations = append(revocations, more...)
 	}
-	if len(revocations) == 0 {
-		if d.outcome = "nothing"; d.kind == "other" {
-			d.outcome = "unknown"
-		}
-	} else {
-		d.first = revocations[0].String()
-		// Who sent the event may leave; it counts all the same.
-		ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
-		defer cancel()
-		changed, alive, err := l.revoke(ctx, revocations)
-		d.changed, d.err = changed, err
-		d.outcome = outcome(changed, alive, err)
-		if err != nil {
-			d.status = http.StatusServiceUnavailable
-		}
+	l.enforce(ctx, until, revocations, d)
+	if d.outcome == "nothing" && d.kind == "other" {
+		d.outcome = "unknown"
 	}
 	if mapFailed != nil {
-		d.status, d.outcome, d.err = http.StatusInternalServerError, "failed", mapFailed
+		d.status, d.outcome, d.err = http.StatusInternalServerError, "failed", fmt.Errorf("revocation: Config.Map: %w", mapFailed)
+	}
+}
+
+// issuedAt gives the revocations that the user's code made the time of the event where
+// they have none, and leaves out what is none, of which the error tells.
+func issuedAt(created time.Time, revocations []Revocation) (good []Revocation, err error) {
+	for _, r := range revocations {
+		if r.IssuedAt.IsZero() {
+			r.IssuedAt = created
+		}
+		if _, _, none := r.target(); none != nil {
+			err = none
+			continue
+		}
+		good = append(good, r)
+	}
+	return good, err
+}
+
+// enforce puts revocations into force, and notes in d what became of it.
+func (l *List) enforce(ctx context.Context, until time.Time, revocations []Revocation, d *delivery) {
+	if len(revocations) == 0 {
+		d.outcome = "nothing"
+		return
+	}
+	d.first = revocations[0].String()
+	// Who sent the event may leave; it counts all the same.
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
+	defer cancel()
+	changed, alive, err := l.revoke(ctx, revocations)
+	d.changed, d.err = changed, err
+	if d.outcome = outcome(changed, alive, err); err != nil {
+		d.status = http.StatusServiceUnavailable
 	}
 }
 

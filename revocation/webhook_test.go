@@ -124,7 +124,7 @@ func TestRecorded(t *testing.T) {
 				if e := rec.last(); e.Outcome != want.outcome || e.Revocations != len(effect) || e.Kind == "other" || e.Kind == "unverified" {
 					t.Errorf("observed %+v", e)
 				}
-				if got := strings.Count(rec.log(), `msg="revocation: webhook"`); got != 1 {
+				if got := strings.Count(rec.log(), `msg="revocation: event"`); got != 1 {
 					t.Errorf("%d log lines:\n%s", got, rec.log())
 				}
 
