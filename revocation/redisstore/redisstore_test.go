@@ -264,6 +264,11 @@ func TestPrefix(t *testing.T) {
 			t.Errorf("%d entries in another tenant", n)
 		}
 	}
+	// The instance that came later has left the name of the log as it was.
+	time.Sleep(3 * time.Second)
+	if n := a.resets.Load(); n != 0 {
+		t.Errorf("%d losses noticed", n)
+	}
 }
 
 // What the fields of an entry may be, by whoever writes there: nothing stops the
@@ -375,11 +380,9 @@ func TestFaults(t *testing.T) {
 				equal(t, []*instance{fresh}, want)
 				revoke(3, false)
 				equal(t, append(all, fresh), m.expectations(t, mint))
-				if test.resets {
-					for i, l := range all {
-						if l.resets.Load() == 0 {
-							t.Errorf("instance %d has noticed no loss", i)
-						}
+				for i, l := range all {
+					if n := l.resets.Load(); (n > 0) != test.resets {
+						t.Errorf("instance %d has noticed %d losses", i, n)
 					}
 				}
 			})
@@ -610,5 +613,27 @@ func TestStalledIsGivenUp(t *testing.T) {
 	}
 	if took := time.Since(start); took > 8*time.Second {
 		t.Errorf("given up after %v", took)
+	}
+}
+
+// The copy is called up to date when all is there, however much that is.
+func TestSnapshot(t *testing.T) {
+	e := startEngine(t)
+	s := redisstore.New(client(t, e.addr, false), prefix)
+	const n = 2500
+	for i := range n {
+		if err := s.Append(t.Context(), time.Hour, user(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	got := 0
+	_ = s.Follow(ctx, "", func(_ string, rs []revocation.Revocation) {
+		if got += len(rs); len(rs) == 0 {
+			cancel()
+		}
+	})
+	if got != n {
+		t.Errorf("up to date with %d of %d", got, n)
 	}
 }
