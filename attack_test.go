@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"regexp"
 	"runtime"
@@ -95,6 +96,47 @@ func TestPromise6NoSecrets(t *testing.T) {
 	}
 	if findSecret("x "+good) == "" || findSecret(opaque+"0") == "" {
 		t.Error("findSecret finds nothing")
+	}
+}
+
+// Promise 6, of what is configured: an address is shown without user and query, in logs,
+// errors, events and the status, whatever goes wrong.
+func TestPromise6NoSecretsOfTheConfiguration(t *testing.T) {
+	const secret = "Hush"
+	issuer := logtotest.NewIssuer(t)
+	elsewhere := func(status int, location string) roundTrip {
+		return func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: status, Header: http.Header{"Location": {location}}, Body: http.NoBody, Request: r}, nil
+		}
+	}
+	for name, transport := range map[string]http.RoundTripper{
+		"good":             logtotest.NewIssuer(t).Config().HTTPClient.Transport,
+		"status":           elsewhere(500, ""),
+		"error":            roundTrip(func(r *http.Request) (*http.Response, error) { return nil, fmt.Errorf("asking %v: EOF", r.URL) }),
+		"panic":            roundTrip(func(r *http.Request) (*http.Response, error) { panic(r.URL) }),
+		"redirect":         elsewhere(302, "https://b.test/?key="+secret),
+		"redirect, broken": elsewhere(302, "https://u:"+secret+"%zz@b.test/"),
+		"proxy": &http.Transport{Proxy: func(*http.Request) (*url.URL, error) {
+			return url.Parse("http://u:" + secret + "@127.0.0.1:1")
+		}},
+		"broken proxy": &http.Transport{Proxy: func(*http.Request) (*url.URL, error) {
+			return url.Parse("http://u:" + secret + "/x@proxy:3128")
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := &logBuffer{}
+			cfg := issuer.Config()
+			cfg.JWKSURL = "https://logto.example.test/oidc/jwks?key=" + secret
+			cfg.HTTPClient = &http.Client{Transport: transport}
+			cfg.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+			cfg.Observer = func(_ context.Context, e logto.Event) { _, _ = fmt.Fprintf(log, "event %+v\n", e) }
+			v := newVerifier(t, cfg)
+			w := serve(logto.Require(v)(http.NotFoundHandler()), issuer.Token(logtotest.Token{}))
+			_, _ = fmt.Fprintf(log, "answer %v %v\nstatus %+v\nready %v\nrefresh %v\n", w.Header(), w.Body, v.KeySetStatus(), v.Ready(), v.Refresh(ctx))
+			if text := log.String(); strings.Contains(text, secret) || !strings.Contains(text, "https://logto.example.test/oidc/jwks?…") {
+				t.Errorf("log:\n%s", text)
+			}
+		})
 	}
 }
 

@@ -41,7 +41,8 @@ const (
 // keyCache holds the last good key set. A fetch is started by the request that
 // needs it, shared by all that wait, and cancelled by none of them.
 type keyCache struct {
-	url      string
+	address  string // with what may be secret in its query
+	url      string // the same, fit for a log
 	client   *http.Client
 	logger   func() *slog.Logger
 	observer func(context.Context, Event) // nil for none
@@ -93,7 +94,7 @@ func newKeyCache(url string, client *http.Client, logger func() *slog.Logger, ob
 		c.Transport = policy.NewTransport()
 	}
 	c.CheckRedirect = policy.CheckRedirect
-	return &keyCache{url: url, client: &c, logger: logger, observer: observer}
+	return &keyCache{address: url, url: policy.Shown(url), client: &c, logger: logger, observer: observer}
 }
 
 // key returns the key with the given ID, fetching the key set if need be.
@@ -332,7 +333,7 @@ func missing(a, b jwk.Set) []string {
 func (c *keyCache) getSafely(ctx context.Context, old *keySet) (set *keySet, ignored []string, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("panic: %v", r)
+			err = fmt.Errorf("panic: %s", policy.ShownText(fmt.Sprint(r)))
 		}
 	}()
 	return c.get(ctx, old)
@@ -341,7 +342,7 @@ func (c *keyCache) getSafely(ctx context.Context, old *keySet) (set *keySet, ign
 // get asks the key endpoint once. It returns a set with at least one key, or an
 // error; and why keys were ignored.
 func (c *keyCache) get(ctx context.Context, old *keySet) (*keySet, []string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.address, nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -351,7 +352,7 @@ func (c *keyCache) get(ctx context.Context, old *keySet) (*keySet, []string, err
 	}
 	res, err := c.client.Do(req)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w (if Logto has another name from here, as in a container, set Config.JWKSURL)", err)
+		return nil, nil, policy.FetchError(err)
 	}
 	defer res.Body.Close()
 
