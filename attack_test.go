@@ -15,7 +15,9 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/seed-70fe37f4/logto"
@@ -398,4 +400,82 @@ func TestRefusalLog(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What was left out is told even if nothing follows, once, and by a goroutine that ends.
+func TestRefusalLogEnds(t *testing.T) {
+	inBubble(t, func(s *service) {
+		h := logto.Require(s.v)(http.NotFoundHandler())
+		flood := func(n int) {
+			for range n {
+				serve(h, "opaque")
+				r := httptest.NewRequest("GET", "/", nil)
+				r.Header.Set("Authorization", "Basic x") // at another level than no header at all
+				h.ServeHTTP(httptest.NewRecorder(), r)
+			}
+		}
+		told := func(want ...string) {
+			t.Helper()
+			time.Sleep(11 * time.Second)
+			synctest.Wait()
+			log := s.log.String()
+			if n := strings.Count(log, "not_logged_before="); n != len(want) {
+				t.Errorf("%d times, want %d:\n%s", n, len(want), log)
+			}
+			for _, line := range want {
+				if strings.Count(log, line) != 1 {
+					t.Errorf("no %q, or twice, in\n%s", line, log)
+				}
+			}
+		}
+		flood(10)
+		told() // nothing was left out
+		flood(51)
+		told("reason=opaque_token not_logged_before=41", "reason=no_token not_logged_before=41")
+		flood(1)
+		told("reason=opaque_token not_logged_before=41", "reason=no_token not_logged_before=41") // and not again
+		if !strings.Contains(s.log.String(), `level=INFO msg="logto: lines left out"`) {
+			t.Errorf("level of\n%s", s.log)
+		}
+		// A line that follows at once tells it, and then none else.
+		flood(12)
+		time.Sleep(10 * time.Second)
+		flood(1)
+		told("reason=opaque_token not_logged_before=41", "reason=no_token not_logged_before=41",
+			`path=/ not_logged_before=2`+"\n"+`time`, `the Authorization header has another scheme than Bearer" method=GET path=/ not_logged_before=2`)
+	})
+}
+
+// A slog.Handler that panics costs the requests that it is called for, and not the
+// process: the goroutine of the summary is the package's own.
+func TestRefusalLogPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handler := &panicking{Handler: slog.DiscardHandler}
+		cfg := logtotest.NewIssuer(t).Config()
+		cfg.Logger = slog.New(handler)
+		h := logto.Require(newVerifier(t, cfg))(http.NotFoundHandler())
+		for range 11 {
+			serve(h, "opaque")
+		}
+		handler.armed.Store(true)
+		time.Sleep(11 * time.Second)
+		synctest.Wait()
+		if handler.armed.Load() {
+			t.Error("the handler was not called")
+		}
+	})
+}
+
+type panicking struct {
+	slog.Handler
+	armed atomic.Bool
+}
+
+func (*panicking) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h *panicking) Handle(context.Context, slog.Record) error {
+	if h.armed.Swap(false) {
+		panic("handler")
+	}
+	return nil
 }

@@ -183,6 +183,7 @@ func New(cfg Config) (*Verifier, error) {
 		}
 		v.challenge += `, resource_metadata="` + cfg.ResourceMetadataURL + `"`
 	}
+	v.log.logger = v.logger
 	v.keys = newKeyCache(jwksURL, cfg.HTTPClient, v.logger, cfg.Observer)
 	return v, nil
 }
