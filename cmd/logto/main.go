@@ -292,7 +292,7 @@ func details(err error) string {
 // remedy is what to do about an error of the library, "" if nothing is known.
 func remedy(err error) string {
 	if e := refusal.Of(err); e != nil {
-		return e.Reason.Remedy
+		return e.Advice()
 	}
 	return ""
 }
