@@ -64,14 +64,15 @@ func TestPromise6NoSecrets(t *testing.T) {
 	v := newVerifier(t, cfg)
 	h := logto.Require(v, logto.Scopes("admin"))(http.NotFoundHandler())
 	good, opaque := issuer.Token(logtotest.Token{}), issuer.OpaqueToken()
+	const personal, subject = "pat_0123456789abcdefghijklmnopqrstuv", "sub_0123456789abcdefghijk"
 	parts := strings.Split(good, ".")
 	before := len(captured.String())
 	for _, value := range []string{
 		"Bearer " + good, "Bearer " + opaque, good, "Basic " + opaque, "Bearer " + good + " x", "Bearer " + good + "," + good, "Bearer\t" + good,
 		"Bearer " + issuer.IDToken("u"), "Bearer " + logtotest.BadSignature(good), "Bearer " + good + "." + good, "Bearer " + parts[0] + "." + parts[1],
-		"Bearer " + parts[1] + "." + parts[0] + "." + parts[2],
+		"Bearer " + parts[1] + "." + parts[0] + "." + parts[2], "Bearer " + personal, "Bearer " + subject,
 	} {
-		r := httptest.NewRequest("GET", "/socket/"+opaque+"/"+good+"?access_token="+good, nil)
+		r := httptest.NewRequest("GET", "/socket/"+opaque+"/"+good+"/"+personal+"/"+subject+"?access_token="+good, nil)
 		r.Method = strings.Repeat("M", 1<<20)
 		r.Header.Set("Authorization", value)
 		w := httptest.NewRecorder()
@@ -91,7 +92,7 @@ func TestPromise6NoSecrets(t *testing.T) {
 	if leak := findSecret(log); leak != "" {
 		t.Errorf("leaked %s", leak)
 	}
-	for _, secret := range append(parts, good, opaque) {
+	for _, secret := range append(parts, good, opaque, personal, subject) {
 		if strings.Contains(log, secret) {
 			t.Errorf("leaked %s", secret)
 		}

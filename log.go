@@ -117,7 +117,7 @@ func maskPath(path string) string {
 		if i > 0 {
 			b.WriteByte('/')
 		}
-		if len(segment) >= longest {
+		if len(segment) >= longest || len(segment) >= 20 && (strings.HasPrefix(segment, "pat_") || strings.HasPrefix(segment, "sub_")) {
 			segment = "…"
 		}
 		b.WriteString(segment)

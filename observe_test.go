@@ -241,6 +241,8 @@ func TestLikelyMistakes(t *testing.T) {
 		{"machine without scopes in the organization", nil, issuer.Token(logtotest.Token{Machine: true, Organization: "o"}), []logto.Requirement{logto.AnyOrganization(), logto.Scopes("read")}, "a role of its application in the organization grants"},
 		{"machine in no organization", nil, issuer.Token(logtotest.Token{Machine: true}), []logto.Requirement{logto.AnyOrganization()}, "(organization_id in the machine's token request)"},
 		{"machine in another organization", nil, issuer.Token(logtotest.Token{Machine: true, Organization: "o"}), []logto.Requirement{logto.Organization(func(*http.Request) string { return "p" })}, "(organization_id in the machine's token request)"},
+		{"organization of another type", nil, rawClaim(issuer, `"organization_id":42`), []logto.Requirement{logto.AnyOrganization()}, "organization_id is no text"},
+		{"two organizations", nil, issuer.Token(logtotest.Token{Organization: "o", Claims: map[string]any{"aud": []string{logtotest.Audience, "urn:logto:organization:p"}}}), []logto.Requirement{logto.Organization(func(*http.Request) string { return "o" })}, "not the organization of its audience"},
 		{"personal access token", nil, "pat_0123456789abcdefghijklmnopqrstuvwxyz", nil, "subject_token_type urn:logto:token-type:personal_access_token, with this API's resource"},
 		{"subject token", nil, "sub_0123456789abcdefghijk", nil, "subject_token_type urn:ietf:params:oauth:token-type:access_token, with this API's resource"},
 		{"issuer by a typo", func(c *logto.Config) { c.Issuers = []string{"https://lgoto.example.test/oidc"} }, issuer.Token(logtotest.Token{}), nil, "may be a typo"},

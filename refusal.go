@@ -406,6 +406,9 @@ func missingScope(want string, scopes []string, c *Claims) *refusal.Refusal {
 // wrongOrganization is for a token that is not bound to the organization that the
 // request is about.
 func wrongOrganization(c *Claims, want string) *refusal.Refusal {
+	if e := unreadableOrganization(c); e != nil {
+		return e
+	}
 	ask, remedy := askForOrganization(c)
 	return refusal.New(reasonOrganization, "the token's organization is %s, the request's %s: the client must ask for it (%s)",
 		quote.String(c.organization), quote.String(want), ask).With(remedy)
@@ -413,6 +416,9 @@ func wrongOrganization(c *Claims, want string) *refusal.Refusal {
 
 // noOrganization is for a token that is bound to none.
 func noOrganization(c *Claims) *refusal.Refusal {
+	if e := unreadableOrganization(c); e != nil {
+		return e
+	}
 	ask, remedy := askForOrganization(c)
 	return refusal.New(reasonOrganization, "the token is bound to no organization: the client must ask for one (%s)", ask).With(remedy)
 }
@@ -422,6 +428,16 @@ func organizationNotNamed(c *Claims) *refusal.Refusal {
 	return refusal.New(reasonOrganization, "the token is bound to organization %s, and the route asks for a scope without naming the organization: "+
 		"add logto.Organization(…), or logto.AnyOrganization() if it doesn't matter which", quote.String(c.organization)).
 		With("the route must name the organization, logto.Organization(…); or the client asks for a token without one")
+}
+
+// unreadableOrganization is for a token that is bound to an organization that nobody
+// can name: see bindTo. It is nil for others.
+func unreadableOrganization(c *Claims) *refusal.Refusal {
+	if !c.bound || c.organization != "" {
+		return nil
+	}
+	return refusal.New(reasonOrganization, "the token's organization_id is no text, or empty, or not the organization of its audience").
+		With("take organization_id out of the JWT customizer: Logto sets it itself")
 }
 
 // askForOrganization is how a client gets a token that is bound to an organization.

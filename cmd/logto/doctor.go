@@ -530,6 +530,8 @@ func (r *report) audience(o *options) {
 		switch {
 		case err == nil && strings.HasSuffix(u.Host, ".logto.app") && u.Path == "/api":
 			r.add("audience", warn, quote.String(audience)+" is Logto's Management API", "make an API resource of your own in the console")
+		case len(policy.Parts(audience)) > 1:
+			r.add("audience", warn, quote.String(audience)+" is one identifier", "if it is meant as several: -audience may be repeated, and Config.Audiences has a string for each")
 		case strings.HasSuffix(audience, "/"):
 			r.add("audience", warn, quote.String(audience)+" ends with a slash", "it is compared byte by byte: is the slash in the console too?")
 		default:

@@ -46,7 +46,7 @@ func explain(o *options, stdin io.Reader, stderr io.Writer) *report {
 	r := e.report
 	var err error
 	if e.token, err = readToken(stdin, stderr); err != nil {
-		r.add(refusal.Form.String(), fail, err.Error(), "copy the whole access token, as the client sent it: three parts with two dots")
+		r.add(refusal.Form.String(), fail, err.Error(), "give the token alone, as the client sent it: three parts with two dots, about 700 bytes")
 		r.Verdict, r.Reason, r.Summary = "refused", "malformed", "Refused, malformed: "+err.Error()
 		return r
 	}

@@ -173,6 +173,9 @@ func TestUsage(t *testing.T) {
 		{"token as flag, short", []string{"explain", "-token", "x"}, danger},
 		{"token as flag with =", []string{"explain", "--token=x"}, danger},
 		{"token as a flag's value", []string{"explain", "-timeout", token}, danger},
+		{"opaque token as argument, with a dash", []string{"explain", "-" + i.OpaqueToken()[1:]}, danger},
+		{"opaque token as a flag's value", []string{"doctor", "-timeout", i.OpaqueToken()}, "the value makes no sense for flag -timeout"},
+		{"opaque token as a switch's value", []string{"doctor", "-json=" + i.OpaqueToken()}, "the value makes no sense for -json"},
 		{"token for doctor", []string{"doctor", token}, danger},
 		{"argument for doctor", []string{"doctor", "-endpoint", i.Endpoint(), "-audience", api, "x"}, "flags only"},
 		{"no endpoint", []string{"doctor", "-audience", api}, "needs -endpoint"},
@@ -606,6 +609,7 @@ func TestDoctorAddresses(t *testing.T) {
 		{"http to another host allowed", []string{"-endpoint", "http://logto:3001", "-insecure-allow-http"}, 1, []string{"no such host"}, []string{"InsecureAllowHTTP: true"}},
 		{"no URL", []string{"-endpoint", "tenant.logto.app"}, 1, []string{"FAIL  config", "no URL"}, nil},
 		{"a slash in the audience", []string{"-endpoint", i.Endpoint(), "-audience", api + "/"}, 0, []string{"warn  audience", "ends with a slash"}, nil},
+		{"two audiences in one", []string{"-endpoint", i.Endpoint(), "-audience", "urn:a,urn:b"}, 0, []string{"warn  audience", "-audience may be repeated"}, nil},
 		{"Management API", []string{"-endpoint", i.Endpoint(), "-audience", "https://tenant.logto.app/api"}, 0, []string{"Logto's Management API"}, nil},
 		{"white space in the audience", []string{"-endpoint", i.Endpoint(), "-audience", api + "\n"}, 1, []string{"FAIL  config", `\n`, "white space"}, nil},
 		{"all flags", []string{"-endpoint", i.Endpoint(), "-client-id", "app", "-organization-tokens"}, 0, nil, []string{`ClientIDs:          []string{"app"}`, "OrganizationTokens: true"}},
@@ -846,6 +850,9 @@ func TestBounds(t *testing.T) {
 			want = "over 16384 bytes"
 		}
 		r.want(t, 1, want)
+		if size > maxToken {
+			r.want(t, 1, "give the token alone")
+		}
 	}
 	endless := io.MultiReader(strings.NewReader("x"), repeat{})
 	var out bytes.Buffer
