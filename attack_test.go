@@ -10,11 +10,14 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"regexp"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/seed-70fe37f4/logto"
@@ -61,14 +64,15 @@ func TestPromise6NoSecrets(t *testing.T) {
 	v := newVerifier(t, cfg)
 	h := logto.Require(v, logto.Scopes("admin"))(http.NotFoundHandler())
 	good, opaque := issuer.Token(logtotest.Token{}), issuer.OpaqueToken()
+	const personal, subject = "pat_0123456789abcdefghijklmnopqrstuv", "sub_0123456789abcdefghijk"
 	parts := strings.Split(good, ".")
 	before := len(captured.String())
 	for _, value := range []string{
 		"Bearer " + good, "Bearer " + opaque, good, "Basic " + opaque, "Bearer " + good + " x", "Bearer " + good + "," + good, "Bearer\t" + good,
 		"Bearer " + issuer.IDToken("u"), "Bearer " + logtotest.BadSignature(good), "Bearer " + good + "." + good, "Bearer " + parts[0] + "." + parts[1],
-		"Bearer " + parts[1] + "." + parts[0] + "." + parts[2],
+		"Bearer " + parts[1] + "." + parts[0] + "." + parts[2], "Bearer " + personal, "Bearer " + subject,
 	} {
-		r := httptest.NewRequest("GET", "/socket/"+opaque+"/"+good+"?access_token="+good, nil)
+		r := httptest.NewRequest("GET", "/socket/"+opaque+"/"+good+"/"+personal+"/"+subject+"?access_token="+good, nil)
 		r.Method = strings.Repeat("M", 1<<20)
 		r.Header.Set("Authorization", value)
 		w := httptest.NewRecorder()
@@ -88,13 +92,54 @@ func TestPromise6NoSecrets(t *testing.T) {
 	if leak := findSecret(log); leak != "" {
 		t.Errorf("leaked %s", leak)
 	}
-	for _, secret := range append(parts, good, opaque) {
+	for _, secret := range append(parts, good, opaque, personal, subject) {
 		if strings.Contains(log, secret) {
 			t.Errorf("leaked %s", secret)
 		}
 	}
 	if findSecret("x "+good) == "" || findSecret(opaque+"0") == "" {
 		t.Error("findSecret finds nothing")
+	}
+}
+
+// Promise 6, of what is configured: an address is shown without user and query, in logs,
+// errors, events and the status, whatever goes wrong.
+func TestPromise6NoSecretsOfTheConfiguration(t *testing.T) {
+	const secret = "Hush"
+	issuer := logtotest.NewIssuer(t)
+	elsewhere := func(status int, location string) roundTrip {
+		return func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: status, Header: http.Header{"Location": {location}}, Body: http.NoBody, Request: r}, nil
+		}
+	}
+	for name, transport := range map[string]http.RoundTripper{
+		"good":             logtotest.NewIssuer(t).Config().HTTPClient.Transport,
+		"status":           elsewhere(500, ""),
+		"error":            roundTrip(func(r *http.Request) (*http.Response, error) { return nil, fmt.Errorf("asking %v: EOF", r.URL) }),
+		"panic":            roundTrip(func(r *http.Request) (*http.Response, error) { panic(r.URL) }),
+		"redirect":         elsewhere(302, "https://b.test/?key="+secret),
+		"redirect, broken": elsewhere(302, "https://u:"+secret+"%zz@b.test/"),
+		"proxy": &http.Transport{Proxy: func(*http.Request) (*url.URL, error) {
+			return url.Parse("http://u:" + secret + "@127.0.0.1:1")
+		}},
+		"broken proxy": &http.Transport{Proxy: func(*http.Request) (*url.URL, error) {
+			return url.Parse("http://u:" + secret + "/x@proxy:3128")
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := &logBuffer{}
+			cfg := issuer.Config()
+			cfg.JWKSURL = "https://logto.example.test/oidc/jwks?key=" + secret
+			cfg.HTTPClient = &http.Client{Transport: transport}
+			cfg.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+			cfg.Observer = func(_ context.Context, e logto.Event) { _, _ = fmt.Fprintf(log, "event %+v\n", e) }
+			v := newVerifier(t, cfg)
+			w := serve(logto.Require(v)(http.NotFoundHandler()), issuer.Token(logtotest.Token{}))
+			_, _ = fmt.Fprintf(log, "answer %v %v\nstatus %+v\nready %v\nrefresh %v\n", w.Header(), w.Body, v.KeySetStatus(), v.Ready(), v.Refresh(ctx))
+			if text := log.String(); strings.Contains(text, secret) || !strings.Contains(text, "https://logto.example.test/oidc/jwks?…") {
+				t.Errorf("log:\n%s", text)
+			}
+		})
 	}
 }
 
@@ -356,4 +401,82 @@ func TestRefusalLog(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What was left out is told even if nothing follows, once, and by a goroutine that ends.
+func TestRefusalLogEnds(t *testing.T) {
+	inBubble(t, func(s *service) {
+		h := logto.Require(s.v)(http.NotFoundHandler())
+		flood := func(n int) {
+			for range n {
+				serve(h, "opaque")
+				r := httptest.NewRequest("GET", "/", nil)
+				r.Header.Set("Authorization", "Basic x") // at another level than no header at all
+				h.ServeHTTP(httptest.NewRecorder(), r)
+			}
+		}
+		told := func(want ...string) {
+			t.Helper()
+			time.Sleep(11 * time.Second)
+			synctest.Wait()
+			log := s.log.String()
+			if n := strings.Count(log, "not_logged_before="); n != len(want) {
+				t.Errorf("%d times, want %d:\n%s", n, len(want), log)
+			}
+			for _, line := range want {
+				if strings.Count(log, line) != 1 {
+					t.Errorf("no %q, or twice, in\n%s", line, log)
+				}
+			}
+		}
+		flood(10)
+		told() // nothing was left out
+		flood(51)
+		told("reason=opaque_token not_logged_before=41", "reason=no_token not_logged_before=41")
+		flood(1)
+		told("reason=opaque_token not_logged_before=41", "reason=no_token not_logged_before=41") // and not again
+		if !strings.Contains(s.log.String(), `level=INFO msg="logto: lines left out"`) {
+			t.Errorf("level of\n%s", s.log)
+		}
+		// A line that follows at once tells it, and then none else.
+		flood(12)
+		time.Sleep(10 * time.Second)
+		flood(1)
+		told("reason=opaque_token not_logged_before=41", "reason=no_token not_logged_before=41",
+			`path=/ not_logged_before=2`+"\n"+`time`, `the Authorization header has another scheme than Bearer" method=GET path=/ not_logged_before=2`)
+	})
+}
+
+// A slog.Handler that panics costs the requests that it is called for, and not the
+// process: the goroutine of the summary is the package's own.
+func TestRefusalLogPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handler := &panicking{Handler: slog.DiscardHandler}
+		cfg := logtotest.NewIssuer(t).Config()
+		cfg.Logger = slog.New(handler)
+		h := logto.Require(newVerifier(t, cfg))(http.NotFoundHandler())
+		for range 11 {
+			serve(h, "opaque")
+		}
+		handler.armed.Store(true)
+		time.Sleep(11 * time.Second)
+		synctest.Wait()
+		if handler.armed.Load() {
+			t.Error("the handler was not called")
+		}
+	})
+}
+
+type panicking struct {
+	slog.Handler
+	armed atomic.Bool
+}
+
+func (*panicking) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h *panicking) Handle(context.Context, slog.Record) error {
+	if h.armed.Swap(false) {
+		panic("handler")
+	}
+	return nil
 }

@@ -39,7 +39,8 @@ const (
 // keyCache holds the last good key set. A fetch is started by the request that
 // needs it, shared by all that wait, and cancelled by none of them.
 type keyCache struct {
-	url      string
+	address  string // with what may be secret in its query
+	url      string // the same, fit for a log
 	client   *http.Client
 	leeway   time.Duration
 	logger   func() *slog.Logger
@@ -120,7 +121,7 @@ func newKeyCache(url string, cfg *Config, logger func() *slog.Logger) *keyCache 
 		client.Transport = policy.NewTransport()
 	}
 	client.CheckRedirect = policy.CheckRedirect
-	return &keyCache{url: url, client: &client, leeway: cfg.Leeway, logger: logger, observer: cfg.Observer,
+	return &keyCache{address: url, url: policy.Shown(url), client: &client, leeway: cfg.Leeway, logger: logger, observer: cfg.Observer,
 		jitter: 0.5, ended: make(chan struct{})}
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/seed-70fe37f4/logto/internal/jwk"
+	"github.com/seed-70fe37f4/logto/internal/policy"
 	"github.com/seed-70fe37f4/logto/internal/quote"
 )
 
@@ -314,7 +315,7 @@ func missing(a, b jwk.Set) []string {
 func (c *keyCache) getSafely(ctx context.Context, client *http.Client, old *keySet) (set *keySet, ignored []string, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("panic: %v", r)
+			err = fmt.Errorf("panic: %s", policy.ShownText(fmt.Sprint(r)))
 		}
 	}()
 	return c.get(ctx, client, old)
@@ -323,7 +324,7 @@ func (c *keyCache) getSafely(ctx context.Context, client *http.Client, old *keyS
 // get asks the key endpoint once. It returns a set with at least one key, or an
 // error; and why keys were ignored.
 func (c *keyCache) get(ctx context.Context, client *http.Client, old *keySet) (*keySet, []string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.address, nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -336,7 +337,7 @@ func (c *keyCache) get(ctx context.Context, client *http.Client, old *keySet) (*
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w (if Logto has another name from here, as in a container, set Config.JWKSURL)", err)
+		return nil, nil, policy.FetchError(err)
 	}
 	defer res.Body.Close()
 

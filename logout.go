@@ -107,6 +107,10 @@ func (l *LogoutToken) parse(payload []byte) (*Claims, error) {
 	switch {
 	case err == strictjson.Err:
 		return nil, errPayload
+	case err == strictjson.ErrTwice:
+		return nil, errPayloadTwice
+	case err == strictjson.ErrDepth:
+		return nil, errPayloadDepth
 	case err != nil:
 		return nil, err
 	case c.issuer == "":

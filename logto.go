@@ -15,6 +15,7 @@ package logto
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"runtime"
@@ -134,14 +135,24 @@ func New(cfg Config) (*Verifier, error) {
 	case cfg.Leeway > maxLeeway:
 		return nil, policy.Refuse("Config.Leeway is %v; it can't be over %v: set the clock right instead", cfg.Leeway, maxLeeway)
 	}
-	for name, list := range map[string][]string{"Audiences": cfg.Audiences, "Issuers": cfg.Issuers, "ClientIDs": cfg.ClientIDs} {
-		for _, value := range list {
-			if value == "" {
-				return nil, policy.Refuse("Config.%s has an empty string in it: is an environment variable not set?", name)
+	for _, field := range []struct {
+		name   string
+		values []string
+	}{{"Audiences", cfg.Audiences}, {"Issuers", cfg.Issuers}, {"ClientIDs", cfg.ClientIDs}} {
+		for _, value := range field.values {
+			switch {
+			case value == "":
+				return nil, policy.Refuse("Config.%s has an empty string in it: is an environment variable not set?", field.name)
+			case value != strings.TrimSpace(value):
+				return nil, policy.Refuse("Config.%s has %q, with white space around it: values are compared byte by byte", field.name, policy.Shown(value))
+			case policy.IsList(value):
+				return nil, policy.Refuse("Config.%s has %q, several values in one string: give each a string of its own, as strings.Split does", field.name, policy.ShownText(value))
 			}
-			if value != strings.TrimSpace(value) {
-				return nil, policy.Refuse("Config.%s has %q, with white space around it: values are compared byte by byte", name, value)
-			}
+		}
+	}
+	for _, issuer := range cfg.Issuers {
+		if err := policy.CheckIssuer(issuer); err != nil {
+			return nil, err
 		}
 	}
 	if cfg.Leeway == 0 {
@@ -162,16 +173,16 @@ func New(cfg Config) (*Verifier, error) {
 			jwksURL = base + policy.OIDCPath + policy.KeySetPath
 		}
 	}
-	for _, text := range append(slices.Clone(cfg.Issuers), cfg.ResourceMetadataURL) {
-		// It goes into a quoted string of the challenge.
-		if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == '"' || r == '\\' || r >= 0x7f }) {
-			return nil, policy.Refuse("Config has %q, which is no URL", text)
-		}
-	}
-	if jwksURL == "" {
-		jwksURL = cfg.Issuers[0] + policy.KeySetPath
+	derived := jwksURL == ""
+	if derived {
+		// As for the discovery document (OpenID Connect Discovery 1.0 section 4).
+		jwksURL = strings.TrimRight(cfg.Issuers[0], "/") + policy.KeySetPath
 	}
 	if _, err := policy.ParseURL("JWKSURL", jwksURL, cfg.InsecureAllowHTTP); err != nil {
+		var refused *policy.ConfigError
+		if derived && errors.As(err, &refused) {
+			refused.Text += "; it follows from Issuers[0]"
+		}
 		return nil, err
 	}
 	cpus := runtime.GOMAXPROCS(0)
@@ -179,11 +190,12 @@ func New(cfg Config) (*Verifier, error) {
 		signatures: make(chan struct{}, cpus), queued: make(chan struct{}, max(minQueue, maxQueue*cpus))}
 	v.challenge = `Bearer realm="` + cfg.Issuers[0] + `"`
 	if cfg.ResourceMetadataURL != "" {
-		if _, err := policy.ParseURL("ResourceMetadataURL", cfg.ResourceMetadataURL, true); err != nil {
+		if err := policy.CheckResourceMetadataURL(cfg.ResourceMetadataURL); err != nil {
 			return nil, err
 		}
 		v.challenge += `, resource_metadata="` + cfg.ResourceMetadataURL + `"`
 	}
+	v.log.logger = v.logger
 	v.keys = newKeyCache(jwksURL, &cfg, v.logger)
 	return v, nil
 }

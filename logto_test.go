@@ -43,12 +43,39 @@ func TestNewRefuses(t *testing.T) {
 		{"http", "http to a.test", logto.Config{Endpoint: "http://a.test", Audiences: aud}},
 		{"http to a private address", "http to 10.0.0.1", logto.Config{Endpoint: "http://10.0.0.1", Audiences: aud}},
 		{"http to a name like loopback", "http to localhost.evil.test", logto.Config{Endpoint: "http://localhost.evil.test", Audiences: aud}},
-		{"http to a name below localhost", "http to evil.localhost", logto.Config{Endpoint: "http://evil.localhost", Audiences: aud}},
+		{"http to a name without a label below localhost", "http to .localhost", logto.Config{Endpoint: "http://.localhost", Audiences: aud}},
+		{"http to short loopback", "http to 127.1", logto.Config{Endpoint: "http://127.1:3001", Audiences: aud}},
+		{"http to all addresses", "write 127.0.0.1", logto.Config{Endpoint: "http://0.0.0.0:3001", Audiences: aud}},
+		{"http to all addresses of IPv6", "write 127.0.0.1", logto.Config{Endpoint: "http://[::]:3001", Audiences: aud}},
+		{"http to another address as IPv6", "http to [::ffff:10.0.0.1]", logto.Config{Endpoint: "http://[::ffff:10.0.0.1]", Audiences: aud}},
+		{"console of the cloud", "the address of Logto's console", logto.Config{Endpoint: "https://cloud.logto.io/abc123/applications", Audiences: aud}},
+		{"host that can't be", "no name that a host can have", logto.Config{Endpoint: "https://b\u00fccher\u3002example", Audiences: aud}},
+		{"host that isn't normalized", "must be in its xn-- form", logto.Config{Endpoint: "https://bu\u0308cher.example", Audiences: aud}},
+		{"host with a quotation mark", "no name that a host can have", logto.Config{Endpoint: `https://a".test`, Audiences: aud}},
+		{"issuer's host in letters", "Issuers has \"https://bücher.example/oidc\": write its host as xn--bcher-kva.example", logto.Config{Issuers: []string{"https://b\u00fccher.example/oidc"}, Audiences: aud}},
+		{"issuer's host, not normalized", "write its host as xn--…", logto.Config{Issuers: []string{"https://bu\u0308cher.example/oidc"}, Audiences: aud}},
+		{"metadata's host in letters", "write its host as xn--bcher-kva.example", logto.Config{Endpoint: "https://a.test", Audiences: aud, ResourceMetadataURL: "https://b\u00fccher.example/x"}},
+		{"issuer without a scheme", "which is no URL: Logto's issuer is its address with /oidc", logto.Config{Endpoint: "https://a.test", Issuers: []string{"a.test/oidc"}, Audiences: aud}},
+		{"issuer with a password", "a user, a query or a fragment", logto.Config{Endpoint: "https://a.test", Issuers: []string{"https://u:secret@a.test/oidc"}, Audiences: aud}},
+		{"issuer with a password and a quotation mark", "which is no URL", logto.Config{Endpoint: "https://a.test", Issuers: []string{`https://u:secret@a.test/"`}, Audiences: aud}},
+		{"issuer with a query", "a user, a query or a fragment", logto.Config{Endpoint: "https://a.test", Issuers: []string{"https://a.test/oidc?secret"}, Audiences: aud}},
+		{"key set for an issuer", "the issuer is https://a.test/oidc", logto.Config{Endpoint: "https://a.test", Issuers: []string{"https://a.test/oidc/jwks"}, Audiences: aud}},
+		{"discovery for an issuer", "the issuer is https://a.test/oidc", logto.Config{Endpoint: "https://a.test", Issuers: []string{"https://a.test/oidc/.well-known/openid-configuration"}, Audiences: aud}},
+		{"discovery for a key set", "JWKSURL is the address of the discovery document", logto.Config{Endpoint: "https://a.test", JWKSURL: "https://a.test/oidc/.well-known/openid-configuration", Audiences: aud}},
+		{"key set with a password", "belongs into the Transport", logto.Config{Endpoint: "https://a.test", JWKSURL: "https://u:secret@a.test/oidc/jwks", Audiences: aud}},
+		{"key set with a line end", "JWKSURL has white space around it", logto.Config{Endpoint: "https://a.test", JWKSURL: "https://a.test/oidc/jwks\n", Audiences: aud}},
+		{"key set without a scheme", "write it as in https://tenant.logto.app/oidc/jwks", logto.Config{Endpoint: "https://a.test", JWKSURL: "a.test/oidc/jwks", Audiences: aud}},
+		{"key set in a file", "a Transport that reads it", logto.Config{Endpoint: "https://a.test", JWKSURL: "file:///etc/jwks.json", Audiences: aud}},
+		{"metadata without a scheme", "write it as in https://api.example.com/.well-known/oauth-protected-resource", logto.Config{Endpoint: "https://a.test", Audiences: aud, ResourceMetadataURL: "a.test/x"}},
+		{"audiences in one string", "several values in one string", logto.Config{Endpoint: "https://a.test", Audiences: []string{"https://a.test,https://b.test"}}},
+		{"issuers in one string", "several values in one string", logto.Config{Issuers: []string{"https://a.test/oidc https://b.test/oidc"}, Audiences: aud}},
+		{"clients in one string", "several values in one string", logto.Config{Endpoint: "https://a.test", Audiences: aud, ClientIDs: []string{"https://a.test; https://b.test"}}},
 		{"audience with a line end", "white space around", logto.Config{Endpoint: "https://a.test", Audiences: []string{"https://api.example.test\n"}}},
 		{"http key set", "JWKSURL has http to logto:3001", logto.Config{Endpoint: "https://a.test", JWKSURL: "http://logto:3001/oidc/jwks", Audiences: aud}},
-		{"key set of an http issuer", "JWKSURL has http to a.test", logto.Config{Issuers: []string{"http://a.test/oidc"}, Audiences: aud}},
+		{"key set of an http issuer", "it follows from Issuers[0]", logto.Config{Issuers: []string{"http://a.test/oidc"}, Audiences: aud}},
 		{"issuer with a quotation mark", "which is no URL", logto.Config{Endpoint: "https://a.test", Issuers: []string{`https://a.test/"`}, Audiences: aud}},
 		{"issuer with a line end", "which is no URL", logto.Config{Endpoint: "https://a.test", Issuers: []string{"https://a.test/\nx"}, Audiences: aud}},
+		{"password in white space", "white space around", logto.Config{Issuers: []string{" https://u:secret@a.test/oidc"}, Audiences: aud}},
 		{"leeway", "can't be over 10m0s", logto.Config{Endpoint: "https://a.test", Audiences: aud, Leeway: 10*time.Minute + 1}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -60,6 +87,16 @@ func TestNewRefuses(t *testing.T) {
 				t.Errorf("error %q, want %q", text, test.says)
 			}
 		})
+	}
+}
+
+// One wrong configuration has one error, whatever else is wrong with it.
+func TestNewRefusesInOrder(t *testing.T) {
+	for range 50 {
+		_, err := logto.New(logto.Config{Endpoint: "x", Audiences: []string{"a", ""}, Issuers: []string{""}, ClientIDs: []string{""}})
+		if err == nil || !strings.Contains(err.Error(), "Config.Audiences") {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -81,6 +118,12 @@ func TestNewAccepts(t *testing.T) {
 		{"upper case, port", logto.Config{Endpoint: "HTTPS://A.Test:443"}, "https://a.test/oidc", "https://a.test/oidc/jwks"},
 		{"loopback", logto.Config{Endpoint: "http://localhost:3001"}, "http://localhost:3001/oidc", "http://localhost:3001/oidc/jwks"},
 		{"loopback by address", logto.Config{Endpoint: "http://[::1]:80"}, "http://[::1]/oidc", "http://[::1]/oidc/jwks"},
+		{"below localhost", logto.Config{Endpoint: "http://logto.localhost:3001"}, "http://logto.localhost:3001/oidc", "http://logto.localhost:3001/oidc/jwks"},
+		{"loopback with a zone", logto.Config{Endpoint: "http://[::1%25lo]:3001"}, "http://[::1%25lo]:3001/oidc", "http://[::1%25lo]:3001/oidc/jwks"},
+		{"IPv4 loopback as IPv6", logto.Config{Endpoint: "http://[::ffff:127.0.0.1]:3001"}, "http://[::ffff:127.0.0.1]:3001/oidc", "http://[::ffff:127.0.0.1]:3001/oidc/jwks"},
+		{"host in letters", logto.Config{Endpoint: "https://B\u00dccher.example:8443/"}, "https://xn--bcher-kva.example:8443/oidc", "https://xn--bcher-kva.example:8443/oidc/jwks"},
+		{"host in letters, escaped", logto.Config{Endpoint: "https://b%C3%BCcher.example"}, "https://xn--bcher-kva.example/oidc", "https://xn--bcher-kva.example/oidc/jwks"},
+		{"issuer with a slash", logto.Config{Issuers: []string{"https://a.test/oidc/"}}, "https://a.test/oidc/", "https://a.test/oidc/jwks"},
 		{"tenant by path", logto.Config{Endpoint: "https://a.test/tenant/oidc"}, "https://a.test/tenant/oidc", "https://a.test/tenant/oidc/jwks"},
 		{"http on purpose", logto.Config{Endpoint: "http://logto:3001", InsecureAllowHTTP: true}, "http://logto:3001/oidc", "http://logto:3001/oidc/jwks"},
 		{"internal name", logto.Config{Endpoint: "https://a.test", JWKSURL: "http://127.0.0.1:3001/oidc/jwks?x=1"}, "https://a.test/oidc", "http://127.0.0.1:3001/oidc/jwks?x=1"},
@@ -209,9 +252,9 @@ func TestToken(t *testing.T) {
 		{"data after the header", issuer.Sign(header+"{}", payload), "header is not"},
 		{"header with a byte order mark", issuer.Sign("\ufeff"+header, payload), "header is not"},
 		{"header is not UTF-8", h("x", "\"x\":\"\xff\""), "header is not"},
-		{"duplicate kid", issuer.Sign(with(header, "", `"kid":"x"`), payload), "header is not"},
+		{"duplicate kid", issuer.Sign(with(header, "", `"kid":"x"`), payload), "header is not unambiguous JSON: a name stands twice"},
 		{"duplicate kid, escaped", issuer.Sign(with(header, "", `"\u006bid":"x"`), payload), "header is not"},
-		{"duplicate deep within", h("x", `"x":[{"a":1,"a":2}]`), "header is not"},
+		{"duplicate deep within", h("x", `"x":[{"a":1,"a":2}]`), "header is not unambiguous JSON: a name stands twice"},
 		{"escaped name", h("kid", fmt.Sprintf(`"\u006bid":%q`, issuer.KeyID())), ""},
 		{"white space", issuer.Sign(" \t\r\n"+strings.ReplaceAll(header, ",", " \n,\t")+" ", payload), ""},
 		{"longest header", h("x", `"x":"`+strings.Repeat("x", logto.MaxHeader*3/4-len(header)-7)+`"`), ""},
@@ -267,16 +310,17 @@ func TestToken(t *testing.T) {
 		{"payload is not UTF-8", p("x", "\"x\":\"\xc3\x28\""), "payload is not"},
 		{"payload is cut", issuer.Sign(header, payload[:len(payload)-1]), "payload is not"},
 		{"trailing comma", issuer.Sign(header, payload[:len(payload)-1]+",}"), "payload is not"},
-		{"duplicate sub", issuer.Sign(header, with(payload, "", `"sub":"admin"`)), "payload is not"},
+		{"duplicate sub", issuer.Sign(header, with(payload, "", `"sub":"admin"`)), "payload is not unambiguous JSON: a name stands twice"},
 		{"duplicate sub, escaped", issuer.Sign(header, with(payload, "", `"s\u0075b":"admin"`)), "payload is not"},
 		{"duplicate custom claim", issuer.Sign(header, with(payload, "", `"x":1,"x":1`)), "payload is not"},
-		{"duplicate in act", p("x", `"act":{"sub":"a","sub":"b"}`), "payload is not"},
+		{"duplicate in act", p("x", `"act":{"sub":"a","sub":"b"}`), "payload is not unambiguous JSON: a name stands twice"},
 		{"duplicate of many", p("x", `"x":{`+manyMembers(100)+`,"m7":1}`), "payload is not"},
 		{"half a surrogate in a name", p("x", `"\ud800":1`), "payload is not"},
 		{"many members", p("x", `"x":{`+manyMembers(100)+`}`), ""},
 		{"deepest", p("x", deep(logto.MaxDepth-1)), ""},
-		{"too deep", p("x", deep(logto.MaxDepth)), "payload is not"},
-		{"much too deep", p("x", deep(4000)), "payload is not"},
+		{"too deep", p("x", deep(logto.MaxDepth)), "payload is not read: its JSON is nested over 64 levels deep"},
+		{"much too deep", p("x", deep(4000)), "payload is not read: its JSON is nested over 64 levels deep"},
+		{"header too deep", h("x", deep(logto.MaxDepth)), "header is not read: its JSON is nested over 64 levels deep"},
 		{"huge number", p("x", `"x":`+strings.Repeat("9", 5000)+`,"y":1e400,"z":-1.5e-3`), ""},
 		{"all kinds of values", p("x", `"x":[true,false,null,"\ud83d\ude00\n\\\"",{},[],0,-1.5E+2,{"a":{"b":[]}}]`), ""},
 

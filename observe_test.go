@@ -262,6 +262,32 @@ func TestLikelyMistakes(t *testing.T) {
 		{"API token on an organization route", nil, issuer.Token(logtotest.Token{}), []logto.Requirement{logto.AnyOrganization()}, "getAccessToken(resource, organizationId)"},
 		{"organization not named", nil, issuer.Token(logtotest.Token{Organization: "o", Scopes: []string{"read"}}), []logto.Requirement{logto.Scopes("read")}, "add logto.Organization"},
 		{"no role", nil, issuer.Token(logtotest.Token{}), []logto.Requirement{logto.Scopes("read")}, "has the user a role with it"},
+		{"no role, other scopes", nil, issuer.Token(logtotest.Token{Scopes: []string{"list"}}), []logto.Requirement{logto.Scopes("read")}, "has the user a role with it"},
+		{"no role in the organization", nil, issuer.Token(logtotest.Token{Organization: "o"}), []logto.Requirement{logto.AnyOrganization(), logto.Scopes("read")}, "has the user a role with it in the organization"},
+		{"machine without scopes", nil, issuer.Token(logtotest.Token{Machine: true}), []logto.Requirement{logto.Scopes("read")}, "what its token request names in scope and a role of its application grants"},
+		{"machine with other scopes", nil, issuer.Token(logtotest.Token{Machine: true, Scopes: []string{"list"}}), []logto.Requirement{logto.AnyScope("read")}, "what its token request names in scope"},
+		{"machine without scopes in the organization", nil, issuer.Token(logtotest.Token{Machine: true, Organization: "o"}), []logto.Requirement{logto.AnyOrganization(), logto.Scopes("read")}, "a role of its application in the organization grants"},
+		{"machine in no organization", nil, issuer.Token(logtotest.Token{Machine: true}), []logto.Requirement{logto.AnyOrganization()}, "(organization_id in the machine's token request)"},
+		{"machine in another organization", nil, issuer.Token(logtotest.Token{Machine: true, Organization: "o"}), []logto.Requirement{logto.Organization(func(*http.Request) string { return "p" })}, "(organization_id in the machine's token request)"},
+		{"organization of another type", nil, rawClaim(issuer, `"organization_id":42`), []logto.Requirement{logto.AnyOrganization()}, "organization_id is no text"},
+		{"two organizations", nil, issuer.Token(logtotest.Token{Organization: "o", Claims: map[string]any{"aud": []string{logtotest.Audience, "urn:logto:organization:p"}}}), []logto.Requirement{logto.Organization(func(*http.Request) string { return "o" })}, "not the organization of its audience"},
+		{"personal access token", nil, "pat_0123456789abcdefghijklmnopqrstuvwxyz", nil, "subject_token_type urn:logto:token-type:personal_access_token, with this API's resource"},
+		{"subject token", nil, "sub_0123456789abcdefghijk", nil, "subject_token_type urn:ietf:params:oauth:token-type:access_token, with this API's resource"},
+		{"issuer by a typo", func(c *logto.Config) { c.Issuers = []string{"https://lgoto.example.test/oidc"} }, issuer.Token(logtotest.Token{}), nil, "may be a typo"},
+		{"another tenant", func(c *logto.Config) { c.Issuers = []string{"https://abc123.logto.app/oidc"} }, issuer.Token(logtotest.Token{Claims: map[string]any{"iss": "https://xyz789.logto.app/oidc"}}), nil, "two tenants of Logto"},
+		{"issuer in upper case", func(c *logto.Config) { c.Issuers = []string{"https://Logto.example.test/oidc"} }, issuer.Token(logtotest.Token{}), nil, "upper and lower case"},
+		{"issuer by the port", func(c *logto.Config) { c.Issuers = []string{"https://logto.example.test:3002/oidc"} }, issuer.Token(logtotest.Token{}), nil, "by the port"},
+		{"the nearest of several issuers", func(c *logto.Config) {
+			c.Issuers = []string{"https://id.company.test/oidc", "https://logto.example.test/oidc/", "https://lgoto.example.test/oidc"}
+		}, issuer.Token(logtotest.Token{}), nil, "by a slash"},
+		{"not Logto's", nil, issuer.Token(logtotest.Token{Claims: map[string]any{"iss": "https://accounts.google.com"}}), nil, "the token is not Logto's"},
+		{"audiences in one string", func(c *logto.Config) { c.Audiences = []string{"urn:x," + logtotest.Audience} }, issuer.Token(logtotest.Token{}), nil, "several in one string, and a comma"},
+		{"clients in one string", func(c *logto.Config) { c.ClientIDs = []string{"web," + logtotest.ClientID} }, issuer.Token(logtotest.Token{}), nil, "several in one string, and a comma"},
+		{"audience in upper case", nil, issuer.Token(logtotest.Token{Audience: "https://API.example.test"}), nil, "upper and lower case"},
+		{"audience by http", nil, issuer.Token(logtotest.Token{Audience: "http://api.example.test"}), nil, "by http and https"},
+		{"organizations resource", nil, issuer.Token(logtotest.Token{Audience: "urn:logto:resource:organizations"}), nil, "is for Logto's organizations"},
+		{"API token where organizations are wanted", func(c *logto.Config) { c.Audiences, c.OrganizationTokens = nil, true }, issuer.Token(logtotest.Token{}), nil, "by the organization alone"},
+		{"access token without a client", nil, issuer.Token(logtotest.Token{Claims: map[string]any{"client_id": nil}}), nil, "which every access token of Logto's has"},
 		{"clocks", nil, issuer.Token(logtotest.Token{Claims: map[string]any{"iat": time.Now().Add(time.Hour).Unix()}}), nil, "clocks differ by about "},
 		{"key rotated out", nil, issuer.Token(logtotest.Token{Header: map[string]any{"kid": "old"}, Claims: aged()}), nil, "rotated out"},
 		{"address is a page", func(c *logto.Config) { c.JWKSURL = issuer.Endpoint() + "/jwks" }, issuer.Token(logtotest.Token{}), nil, "is /oidc missing in the address?"},
@@ -290,6 +316,81 @@ func TestLikelyMistakes(t *testing.T) {
 			}
 			_, _ = fmt.Fprintln(&captured, log)
 		})
+	}
+}
+
+// What a caller of Verify did to a good token: the error names it, and the token is
+// refused all the same.
+func TestMistakenTokens(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	v := newVerifier(t, issuer.Config())
+	good := issuer.Token(logtotest.Token{})
+	if _, err := v.Verify(ctx, good); err != nil {
+		t.Fatal(err)
+	}
+	opaque := issuer.OpaqueToken()
+	const scheme, blank, quoted, percent, response = "the word Bearer, or the name of the Authorization header", "white space, a line end or a byte order mark", "quotation marks", "percent-encoded", "the token endpoint's answer"
+	wide := func(order []byte, s string) string { // UTF-16
+		b := order
+		for _, c := range []byte(s) {
+			if order[0] == 0xff {
+				b = append(b, c, 0)
+			} else {
+				b = append(b, 0, c)
+			}
+		}
+		return string(b)
+	}
+	for _, test := range []struct{ name, token, want string }{
+		{"Bearer", "Bearer " + good, scheme},
+		{"bearer", "bearer " + good, scheme},
+		{"Bearer, no space", "Bearer" + good, scheme},
+		{"Bearer and a colon", "Bearer: " + good, scheme},
+		{"Bearer alone", "Bearer", scheme},
+		{"Bearer of an opaque token", "Bearer " + opaque, scheme},
+		{"Bearer, percent-encoded", "Bearer%20" + good, scheme},
+		{"header", "Authorization: Bearer " + good, scheme},
+		{"header in lower case", "authorization:" + good, scheme},
+		{"line end", good + "\n", blank},
+		{"line end of Windows", good + "\r\n", blank},
+		{"space before", " " + good, blank},
+		{"space behind", good + " ", blank},
+		{"tab", "\t" + good, blank},
+		{"space that doesn't break", "\u00a0" + good, blank},
+		{"space of no width behind", good + "\u200b", blank},
+		{"byte order mark", "\ufeff" + good, blank},
+		{"wrapped", good[:200] + "\n" + good[200:], blank},
+		{"percent", strings.ReplaceAll(good, ".", "%2E"), percent},
+		{"percent, lower case", strings.ReplaceAll(good, ".", "%2e"), percent},
+		{"percent at the end", good + "%0A", percent},
+		{"quotation marks", `"` + good + `"`, quoted},
+		{"single quotation marks", "'" + good + "'", quoted},
+		{"quotation mark behind", good + `"`, quoted},
+		{"quoted, opaque", `"` + opaque + `"`, quoted},
+		{"answer", `{"access_token":"` + good + `","expires_in":3600}`, response},
+		{"answer with white space", "{\n  \"access_token\": \"" + good + `"}`, response},
+		{"answer in a form", "access_token=" + good + "&expires_in=3600", response},
+		{"padded", good + "=", "it is padded"},
+		{"standard base64", strings.Replace(good, ".", "+.", 1), "as standard base64 has"},
+		{"UTF-16", wide([]byte{0xff, 0xfe}, good), "UTF-16"},
+		{"UTF-16, big endian", wide([]byte{0xfe, 0xff}, good), "UTF-16"},
+		{"UTF-16 without a mark", wide([]byte{0xff, 0xfe}, good)[2:], "UTF-16"},
+		{"UTF-16, big endian, without a mark", wide([]byte{0xfe, 0xff}, good)[2:], "UTF-16"},
+		{"a promise", "[object Promise]", "did it await getAccessToken"},
+
+		// Noise is none of these.
+		{"Bearer as part of a word", "Bearers0123456789abcdefghijk", "opaque"},
+		{"opaque", opaque, "opaque"},
+		{"percent far behind", "x" + strings.Repeat("x", 1000) + "%2E", "opaque"},
+		{"huge", "Bearer " + strings.Repeat("x", logto.MaxToken), "16384 bytes"},
+	} {
+		c, err := v.Verify(ctx, test.token)
+		if c != nil || !errors.Is(err, logto.ErrInvalidToken) || !strings.Contains(fmt.Sprint(err), test.want) {
+			t.Errorf("%s: %v, %v; want %q", test.name, c, err, test.want)
+		}
+		if leak := findSecret(fmt.Sprint(err)); leak != "" {
+			t.Errorf("%s: leaked %s", test.name, leak)
+		}
 	}
 }
 

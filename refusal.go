@@ -10,12 +10,16 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/seed-70fe37f4/logto/internal/policy"
 	"github.com/seed-70fe37f4/logto/internal/quote"
 	"github.com/seed-70fe37f4/logto/internal/refusal"
+	"github.com/seed-70fe37f4/logto/internal/strictjson"
 )
 
 // The errors that Verify returns and an ErrorHandler gets, to be told apart by
@@ -90,8 +94,9 @@ var (
 
 	reasonMalformed = unauthorized(refusal.Form, "malformed",
 		"copy the whole access token, as the client sent it: three parts with two dots. If it is whole, it isn't as Logto issues it")
-	reasonMalformedClaims = unauthorized(refusal.Claims, "malformed", reasonMalformed.Remedy)
-	reasonOpaque          = unauthorized(refusal.Form, "opaque_token",
+	reasonMalformedClaims = unauthorized(refusal.Claims, "malformed",
+		"Logto issues no such token: it is another issuer's, or a JWT customizer has set the claim")
+	reasonOpaque = unauthorized(refusal.Form, "opaque_token",
 		"in React, LogtoConfig.resources must have the identifier of this API, and getAccessToken gets it as its argument; then sign in anew. A machine sends it as resource with its token request")
 	reasonType = unauthorized(refusal.Type, "wrong_type",
 		"an ID token only tells the page who signed in; what the API wants comes from getAccessToken(resource), never from getIdToken")
@@ -104,14 +109,14 @@ var (
 	reasonAudience = unauthorized(refusal.Audience, "audience",
 		"Config.Audiences, the API identifier in the console and the resource that the client asks for must be the same, byte by byte")
 	reasonClient = unauthorized(refusal.Client, "client",
-		"add the application to Config.ClientIDs, if it may call this API")
+		"add the application to Config.ClientIDs, each ID a string of its own, if it may call this API")
 	reasonExpired = row(refusal.Reason{Code: "expired", Kind: ErrExpired, Status: 401, Challenge: refusal.WithDescription,
 		Error: "invalid_token", Sentence: "The access token expired", Step: refusal.Times,
-		Remedy: "get a new token: getAccessToken renews it. If new tokens expire at once, compare the clocks, and the token's lifetime under API resources in the console"})
+		Remedy: "get a new token: getAccessToken renews it, a machine requests another. If new tokens expire at once, compare the clocks, and the token's lifetime under API resources in the console"})
 	reasonNotYetValid = unauthorized(refusal.Times, "not_yet_valid",
-		"set the clocks right (NTP), of this machine and of Logto's")
+		"set the clocks right (NTP), of this machine and of Logto's. Logto sets no nbf: if it is that which lies ahead, a JWT customizer has set it")
 	reasonUnknownKey = unauthorized(refusal.Key, "unknown_key",
-		"is the endpoint that of the tenant which issued the token? If so, its key was rotated out: sign in anew")
+		"is the endpoint that of the tenant which issued the token? If so, its key was rotated out: get a new token. Several Issuers must share one key set, as the domains of one tenant do")
 	reasonSignature = unauthorized(refusal.Signature, "signature",
 		"the token was changed on its way, or forged")
 
@@ -173,6 +178,15 @@ func reasonOf(err error) *refusal.Reason {
 	return reasonForeign
 }
 
+// What a token exchange names (RFC 8693 section 2.1).
+const (
+	exchange    = "grant_type=urn:ietf:params:oauth:grant-type:token-exchange"
+	patType     = "urn:logto:token-type:personal_access_token"
+	subjectType = "urn:ietf:params:oauth:token-type:access_token"
+)
+
+const notBase64URL = "a part of the token is not strict base64url"
+
 // Refusals without anything of the token in them are made once: refusing noise
 // must cost next to nothing.
 var (
@@ -181,16 +195,42 @@ var (
 	errTwoHeaders  = refusal.New(reasonBadRequest, "more than one Authorization header")
 	errCredentials = refusal.New(reasonBadRequest, "malformed Authorization header: want the word Bearer, a space and one token")
 
-	errTooLong    = refusal.New(reasonMalformed, "the token has over %d bytes", maxToken)
-	errParts      = refusal.New(reasonMalformed, "the token has not three parts")
-	errEncoding   = refusal.New(reasonMalformed, "a part of the token is not strict base64url")
-	errLongHeader = refusal.New(reasonMalformed, "the token's header has over %d characters", maxHeader)
-	errHeader     = refusal.New(reasonMalformed, "the token's header is not one well-formed JSON object")
-	errKeyID      = refusal.New(reasonMalformed, "the token's header has no usable kid")
-	errOpaque     = refusal.New(reasonOpaque, "the token is opaque, no JWT: the client must ask for this API's resource (React: resources in LogtoConfig and getAccessToken(resource); machine: the resource parameter)")
-	errJSWord     = refusal.New(reasonOpaque, "the client sent the word undefined or null for a token: getAccessToken gave nothing; is the user signed in, is the resource in LogtoConfig.resources?")
+	errTooLong = refusal.New(reasonMalformed, "the token has over %d bytes", maxToken).
+			With("keep what a JWT customizer puts into the token small, and let the handler look up the rest")
+	errParts    = refusal.New(reasonMalformed, "the token has not three parts")
+	errEncoding = refusal.New(reasonMalformed, notBase64URL)
+	errBlank    = refusal.New(reasonMalformed, notBase64URL+": there is white space, a line end or a byte order mark in it, or around it").
+			With("take away the white space around the token (strings.TrimSpace); inside of it there must be none")
+	errQuoted = refusal.New(reasonMalformed, notBase64URL+": there are quotation marks around it").
+			With("hand over the token without quotation marks (jq -r)")
+	errPercent = refusal.New(reasonMalformed, notBase64URL+": it is percent-encoded, as %%2E for a dot").
+			With("decode the token before it is handed over (url.QueryUnescape)")
+	errPadding  = refusal.New(reasonMalformed, notBase64URL+": it is padded")
+	errAlphabet = refusal.New(reasonMalformed, notBase64URL+": it has + or /, as standard base64 has")
+	errUTF16    = refusal.New(reasonMalformed, "the token is in UTF-16, as PowerShell writes files").
+			With("decode the file that the token was read from, or write it anew in UTF-8 or ASCII")
+	errWithScheme = refusal.New(reasonMalformed, "the word Bearer, or the name of the Authorization header, stands before the token").
+			With("hand over what stands behind the word Bearer and a space, and nothing else")
+	errTokenResponse = refusal.New(reasonMalformed, "this is the token endpoint's answer, and not the token in it").
+				With("hand over the value of access_token alone (jq -r .access_token)")
+	errLongHeader  = refusal.New(reasonMalformed, "the token's header has over %d characters", maxHeader)
+	errHeader      = refusal.New(reasonMalformed, "the token's header is not one well-formed JSON object")
+	errHeaderTwice = refusal.New(reasonMalformed, "the token's header is not unambiguous JSON: a name stands twice in one object")
+	errHeaderDepth = refusal.New(reasonMalformed, "the token's header is not read: its JSON is nested over %d levels deep", strictjson.MaxDepth)
+	errKeyID       = refusal.New(reasonMalformed, "the token's header has no usable kid")
+	errOpaque      = refusal.New(reasonOpaque, "the token is opaque, no JWT: the client must ask for this API's resource (React: resources in LogtoConfig and getAccessToken(resource); machine: the resource parameter)")
+	errJSWord      = refusal.New(reasonOpaque, "the client sent the word undefined or null for a token: getAccessToken gave nothing; is the user signed in, is the resource in LogtoConfig.resources?")
+	errJSObject    = refusal.New(reasonOpaque, "the client sent an object of JavaScript for a token: did it await getAccessToken?").
+			With("await getAccessToken(resource), and send the string that it gives")
+	errPersonal = refusal.New(reasonOpaque, "this is a personal access token, no access token: the client must exchange it (subject_token_type "+patType+", with this API's resource)").
+			With("exchange it at Logto's token endpoint: " + exchange + ", subject_token_type=" + patType + ", the token as subject_token, and the identifier of this API as resource; send the access_token of the answer")
+	errSubject = refusal.New(reasonOpaque, "this is a subject token, for acting in a user's name, no access token: the client must exchange it (subject_token_type "+subjectType+", with this API's resource)").
+			With("exchange it at Logto's token endpoint: " + exchange + ", subject_token_type=" + subjectType + ", the token as subject_token, and the identifier of this API as resource; send the access_token of the answer")
 
-	errPayload    = refusal.New(reasonMalformedClaims, "the token's payload is not one well-formed JSON object")
+	errPayload      = refusal.New(reasonMalformedClaims, "the token's payload is not one well-formed JSON object")
+	errPayloadTwice = refusal.New(reasonMalformedClaims, "the token's payload is not unambiguous JSON: a name stands twice in one object")
+	errPayloadDepth = refusal.New(reasonMalformedClaims, "the token's payload is not read: its JSON is nested over %d levels deep", strictjson.MaxDepth).
+			With("let the JWT customizer set claims that are less deep")
 	errNoIssuer   = refusal.New(reasonMalformedClaims, "claim iss is missing or empty")
 	errNoSubject  = refusal.New(reasonMalformedClaims, "claim sub is missing or empty")
 	errNoAudience = refusal.New(reasonMalformedClaims, "claim aud is missing")
@@ -198,7 +238,8 @@ var (
 	errNoIssuedAt = refusal.New(reasonMalformedClaims, "claim iat is missing")
 	errNoTokenID  = refusal.New(reasonMalformedClaims, "claim jti is missing or empty")
 	errNoEvent    = refusal.New(reasonMalformedClaims, "claim events has no back-channel logout")
-	errNoClientID = refusal.New(reasonType, "claim client_id is missing or empty: is this an ID token?")
+	errNoClientID = refusal.New(reasonType, "claim client_id is missing or empty, which every access token of Logto's has").
+			With("the token is another issuer's: a Logto access token names the application that asked for it")
 	errBoundToKey = refusal.New(reasonBoundToKey, "the token is bound to a key (claim cnf): it may not be used as a bearer token")
 
 	errSignature = refusal.New(reasonSignature, "the signature is wrong")
@@ -210,22 +251,16 @@ func notCompact(token string) error {
 	switch {
 	case token == "undefined" || token == "null":
 		return errJSWord
+	case token == "[object Promise]" || token == "[object Object]":
+		return errJSObject
+	case strings.HasPrefix(token, "pat_"):
+		return errPersonal
+	case strings.HasPrefix(token, "sub_"):
+		return errSubject
 	case !strings.Contains(token, "."):
 		return errOpaque
 	}
 	return errParts
-}
-
-func wrongType(typ, want string) error {
-	hint := ""
-	switch typ = strings.ToLower(typ); {
-	case want != accessToken.typ:
-	case typ == "", typ == "jwt":
-		hint = ": this looks like an ID token; the client must send the access token, from getAccessToken(resource)"
-	case typ == "logout+jwt":
-		hint = ": this is a logout token"
-	}
-	return refusal.New(reasonType, "typ %s: want '%s'%s", quote.String(typ), want, hint)
 }
 
 // ended is the refusal of a request that waited until its context ended, or nil if that
@@ -244,6 +279,85 @@ func ended(ctx context.Context, waitedFor string) error {
 		cause = fmt.Errorf("%w (%w)", cause, why)
 	}
 	return &refusal.Refusal{Reason: reason, Text: "the request ended while it waited for " + waitedFor, Cause: cause}
+}
+
+// mistaken names what a caller has done to a token on the way here, by its beginning:
+// that is where a token tells what it is, and looking there costs the same whatever is
+// sent. It is nil if nothing is known.
+func mistaken(token string) error {
+	start := token[:min(len(token), maxMistake)]
+	first, _ := utf8.DecodeRuneInString(start)
+	switch {
+	case first == '"' || first == '\'' || first == '`':
+		return errQuoted
+	case isBlank(first):
+		return errBlank
+	case start[0] == 0xff || start[0] == 0xfe || first == 0 || len(start) > 1 && start[1] == 0:
+		return errUTF16
+	case hasPrefixFold(start, "authorization:"), hasPrefixFold(start, "bearer") && (len(start) == 6 || !token68[start[6]] || strings.HasPrefix(start[6:], "eyJ")):
+		return errWithScheme
+	case first == '{' && strings.Contains(start, `"access_token"`):
+		return errTokenResponse
+	case strings.HasPrefix(start, "access_token="):
+		return errTokenResponse
+	case strings.HasPrefix(start, "eyJ") && strings.Contains(start, "%2"):
+		return errPercent
+	}
+	return nil
+}
+
+const maxMistake = 512 // bytes; the header of Logto's tokens, with its dot, has about 140
+
+func hasPrefixFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+}
+
+// isBlank is white space, and what looks like none at all: a byte order mark, a space
+// of no width.
+func isBlank(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' || r == '\u200b' }
+
+// notBase64 names the likely mistake behind a part that is not base64url.
+func notBase64(part string) error {
+	i := strings.IndexFunc(part, func(r rune) bool { return !isBase64URL(r) })
+	if i < 0 {
+		return errEncoding
+	}
+	switch r, _ := utf8.DecodeRuneInString(part[i:]); {
+	case isBlank(r):
+		return errBlank
+	case r == '"' || r == '\'' || r == '`':
+		return errQuoted
+	case r == 0:
+		return errUTF16
+	case r == '%':
+		return errPercent
+	case r == '=':
+		return errPadding
+	case r == '+' || r == '/':
+		return errAlphabet
+	}
+	return errEncoding
+}
+
+func isBase64URL(r rune) bool {
+	return r == '-' || r == '_' || '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z'
+}
+
+func wrongType(typ, want string) error {
+	e := refusal.New(reasonType, "typ %s: want '%s'", quote.String(typ), want)
+	if want != accessToken.typ {
+		return e
+	}
+	switch strings.ToLower(typ) {
+	case "", "jwt":
+		e.Text += ": this looks like an ID token, if it is Logto's; the client must send the access token, from getAccessToken(resource)"
+	case "logout+jwt":
+		e.Text += ": this is a logout token"
+		return e.With("a logout token is for the back-channel logout URI of an application; what an API wants is an access token")
+	default:
+		return e.With("Logto's access tokens are of type at+jwt: the token is another issuer's, or for something else")
+	}
+	return e
 }
 
 func unknownKey(id string) error {
@@ -269,49 +383,131 @@ func keyNotYetKnown(id string, wait time.Duration) error {
 }
 
 func (v *Verifier) wrongIssuer(got string) error {
-	return refusal.New(reasonIssuer, "issuer %s: want %s%s", quote.String(got), quote.List(v.cfg.Issuers), v.issuerHint(got))
-}
-
-func (v *Verifier) issuerHint(got string) string {
-	for _, want := range v.cfg.Issuers {
-		switch {
-		case got == strings.TrimRight(want, "/")+policy.OIDCPath:
-			return "; the configured issuer lacks /oidc"
-		case strings.TrimRight(got, "/") == strings.TrimRight(want, "/"):
-			return "; they differ by a slash"
-		case strings.TrimPrefix(got, "http://") == strings.TrimPrefix(want, "https://"):
-			return "; Logto calls itself by http: behind a TLS proxy, set its ENDPOINT to the https address and TRUST_PROXY_HEADER=1"
+	best := policy.CompareIssuers(got, v.cfg.Issuers[0])
+	for _, want := range v.cfg.Issuers[1:] {
+		if other := policy.CompareIssuers(got, want); other.Kind < best.Kind {
+			best = other
 		}
 	}
-	return "; a tenant with a custom domain has two issuers: list both in Config.Issuers"
+	return refusal.New(reasonIssuer, "issuer %s: want %s; %s", quote.String(got), quote.List(v.cfg.Issuers), best.Text).With(best.Remedy)
 }
 
 func (v *Verifier) wrongAudience(c *Claims) error {
-	return refusal.New(reasonAudience, "audience %s: want %s%s", quote.List(c.Audience()), quote.List(v.cfg.Audiences), v.audienceHint(c))
+	want := quote.List(v.cfg.Audiences)
+	if want == "" {
+		want = "an organization's, as Config.Audiences is empty"
+	}
+	e := refusal.New(reasonAudience, "audience %s: want %s; ", quote.List(c.Audience()), want)
+	hint, remedy := v.audienceHint(c)
+	e.Text += hint
+	return e.With(remedy)
 }
 
-func (v *Verifier) audienceHint(c *Claims) string {
+// audienceHint tells the likely mistake, and a remedy if it isn't that of the row.
+func (v *Verifier) audienceHint(c *Claims) (hint, remedy string) {
 	all := c.Audience()
 	for _, got := range all[:min(len(all), 5)] {
 		for _, want := range v.cfg.Audiences {
-			if strings.TrimRight(got, "/") == strings.TrimRight(want, "/") {
-				return "; they differ by a slash"
+			switch {
+			case strings.TrimRight(got, "/") == strings.TrimRight(want, "/"):
+				return "they differ by a slash", ""
+			case strings.EqualFold(got, want):
+				return "they differ in upper and lower case", ""
+			case strings.TrimPrefix(got, "http://") == strings.TrimPrefix(want, "https://"), strings.TrimPrefix(got, "https://") == strings.TrimPrefix(want, "http://"):
+				return "they differ by http and https", ""
+			case slices.Contains(policy.Parts(want), got):
+				return "Config.Audiences has several in one string, and a comma or space doesn't part them", "give each audience a string of its own in Config.Audiences, as strings.Split does"
 			}
 		}
-		if u, err := url.Parse(got); err == nil && strings.HasSuffix(u.Host, ".logto.app") && u.Path == "/api" {
-			return "; this token is for Logto's Management API"
-		}
-		if strings.HasPrefix(got, organizationURN) {
-			return "; this is an organization token: set Config.OrganizationTokens if this API takes them, else the client must ask for the API's resource together with the organization"
+		switch u, err := url.Parse(got); {
+		case err == nil && strings.HasSuffix(u.Host, ".logto.app") && u.Path == "/api":
+			return "this token is for Logto's Management API", "make an API resource of your own in the console, and let the client ask for that"
+		case got == "urn:logto:resource:organizations":
+			return "this token is for Logto's organizations, not for an API", "the client must ask for the identifier of this API as its resource"
+		case strings.HasPrefix(got, organizationURN) && v.cfg.OrganizationTokens:
+			return "this organization token names no organization", "the token isn't Logto's"
+		case strings.HasPrefix(got, organizationURN):
+			return "this is an organization token: set Config.OrganizationTokens if this API takes them, else the client must ask for the API's resource together with the organization",
+				"set Config.OrganizationTokens, or let the client ask for the API's resource and the organization: getAccessToken(resource, organizationId), a machine by resource and organization_id"
 		}
 	}
-	return "; the client must ask for this API's resource indicator, byte by byte as in the Logto console"
+	if len(v.cfg.Audiences) == 0 {
+		return "a client asks for an organization's token by the organization alone, without a resource", "add this API's identifier to Config.Audiences, or let the client ask for an organization's token (getOrganizationToken)"
+	}
+	return "the client must ask for this API's resource indicator, byte by byte as in the Logto console", ""
 }
 
-func missingScope(want string, scopes []string, c *Claims) *refusal.Refusal {
-	hint := ""
-	if c.scope == "" {
-		hint = "; Logto drops what isn't granted: has the user a role with it, did the client ask for it?"
+func (v *Verifier) wrongClient(c *Claims) error {
+	e := refusal.New(reasonClient, "client %s: want %s", quote.String(c.clientID), quote.List(v.cfg.ClientIDs))
+	for _, want := range v.cfg.ClientIDs {
+		if slices.Contains(policy.Parts(want), c.clientID) {
+			e.Text += "; Config.ClientIDs has several in one string, and a comma or space doesn't part them"
+			return e.With("give each ID a string of its own in Config.ClientIDs, as strings.Split does")
+		}
 	}
-	return refusal.New(reasonScope, "scopes %s: want %s of %s%s", quote.String(c.scope), want, quote.String(strings.Join(scopes, " ")), hint)
+	return e
+}
+
+// missingScope has advice for a user or for a machine: they get scopes in different
+// ways.
+func missingScope(want string, scopes []string, c *Claims) *refusal.Refusal {
+	e := refusal.New(reasonScope, "scopes %s: want %s of %s; ", quote.String(c.scope), want, quote.String(strings.Join(scopes, " ")))
+	in := ""
+	if c.bound {
+		in = " in the organization"
+	}
+	if c.IsMachine() {
+		e.Text += "a machine gets what its token request names in scope and a role of its application" + in + " grants"
+		return e.With("name the scope in scope of the machine's token request, and give its application a role" + in + " with this permission of this API, then request a new token")
+	}
+	e.Text += "Logto drops what isn't granted: has the user a role with it" + in + ", did the client ask for it?"
+	if c.bound {
+		return e.With("give the user a role in the organization with this permission of this API, let the page ask for it in scopes, then get a new token for the organization")
+	}
+	return e
+}
+
+// wrongOrganization is for a token that is not bound to the organization that the
+// request is about.
+func wrongOrganization(c *Claims, want string) *refusal.Refusal {
+	if e := unreadableOrganization(c); e != nil {
+		return e
+	}
+	ask, remedy := askForOrganization(c)
+	return refusal.New(reasonOrganization, "the token's organization is %s, the request's %s: the client must ask for it (%s)",
+		quote.String(c.organization), quote.String(want), ask).With(remedy)
+}
+
+// noOrganization is for a token that is bound to none.
+func noOrganization(c *Claims) *refusal.Refusal {
+	if e := unreadableOrganization(c); e != nil {
+		return e
+	}
+	ask, remedy := askForOrganization(c)
+	return refusal.New(reasonOrganization, "the token is bound to no organization: the client must ask for one (%s)", ask).With(remedy)
+}
+
+// organizationNotNamed is for a route that asks for a scope and doesn't say where.
+func organizationNotNamed(c *Claims) *refusal.Refusal {
+	return refusal.New(reasonOrganization, "the token is bound to organization %s, and the route asks for a scope without naming the organization: "+
+		"add logto.Organization(…), or logto.AnyOrganization() if it doesn't matter which", quote.String(c.organization)).
+		With("the route must name the organization, logto.Organization(…); or the client asks for a token without one")
+}
+
+// unreadableOrganization is for a token that is bound to an organization that nobody
+// can name: see bindTo. It is nil for others.
+func unreadableOrganization(c *Claims) *refusal.Refusal {
+	if !c.bound || c.organization != "" {
+		return nil
+	}
+	return refusal.New(reasonOrganization, "the token's organization_id is no text, or empty, or not the organization of its audience").
+		With("take organization_id out of the JWT customizer: Logto sets it itself")
+}
+
+// askForOrganization is how a client gets a token that is bound to an organization.
+func askForOrganization(c *Claims) (ask, remedy string) {
+	if c.IsMachine() {
+		return "organization_id in the machine's token request", "the machine must name the organization as organization_id in its token request, and have a role in it"
+	}
+	return "getAccessToken(resource, organizationId)", "the client must ask for the organization, getAccessToken(resource, organizationId); the user must be a member of it"
 }

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/seed-70fe37f4/logto/internal/policy"
-	"github.com/seed-70fe37f4/logto/internal/quote"
 	"github.com/seed-70fe37f4/logto/internal/refusal"
 )
 
@@ -57,8 +56,7 @@ func (q *requirements) refuse(r *http.Request, c *Claims, organizationNamed bool
 		// A scope that was granted in one organization proves nothing in another,
 		// nor outside of all.
 		if req.scopes != nil && c.bound && !organizationNamed {
-			return refusal.New(reasonOrganization, "the token is bound to organization %s, and the route asks for a scope without naming the organization: "+
-				"add logto.Organization(…), or logto.AnyOrganization() if it doesn't matter which", quote.String(c.organization))
+			return organizationNotNamed(c)
 		}
 		if e := req.refuses(r, c); e != nil {
 			if req.scopes != nil {
@@ -127,7 +125,7 @@ func Organization(id func(*http.Request) string) Requirement {
 	}
 	return Requirement{namesOrganization: true, refuses: func(r *http.Request, c *Claims) *refusal.Refusal {
 		if want := id(r); want == "" || c.organization != want {
-			return refusal.New(reasonOrganization, "the token's organization is %s, the request's %s: the client must ask for it (getAccessToken(resource, organizationId))", quote.String(c.organization), quote.String(want))
+			return wrongOrganization(c, want)
 		}
 		return nil
 	}}
@@ -138,7 +136,7 @@ func Organization(id func(*http.Request) string) Requirement {
 func AnyOrganization() Requirement {
 	return Requirement{namesOrganization: true, refuses: func(_ *http.Request, c *Claims) *refusal.Refusal {
 		if c.organization == "" {
-			return refusal.New(reasonOrganization, "the token is bound to no organization: the client must ask for one (getAccessToken(resource, organizationId))")
+			return noOrganization(c)
 		}
 		return nil
 	}}

@@ -194,7 +194,7 @@ func (v *Verifier) expects(c *Claims) error {
 	case !v.acceptsAudience(c):
 		return v.wrongAudience(c)
 	case len(v.cfg.ClientIDs) > 0 && !slices.Contains(v.cfg.ClientIDs, c.clientID):
-		return refusal.New(reasonClient, "client %s: want %s", quote.String(c.clientID), quote.List(v.cfg.ClientIDs))
+		return v.wrongClient(c)
 	}
 	return nil
 }

@@ -27,17 +27,23 @@ const clockNoise = 2 * time.Second // Date has whole seconds
 func doctor(o *options) *report {
 	ctx, cancel := context.WithTimeout(context.Background(), 6*o.timeout)
 	defer cancel()
-	r := &report{Command: "doctor", subject: o.config.Endpoint}
-	if r.subject == "" {
-		r.subject = o.config.Issuers[0]
+	subject := o.config.Endpoint
+	if subject == "" {
+		subject = o.config.Issuers[0]
 	}
+	r := &report{Command: "doctor", subject: policy.Shown(subject)}
 	found := advice{options: o, issuers: o.config.Issuers}
 	t, err := o.reach(ctx)
 	if err != nil {
 		r.refusedConfig(err)
 	} else {
 		found.jwksURL, found.issuers = t.jwksURL, slices.Clone(t.issuers)
-		r.add("config", ok, fmt.Sprintf("issuer %s, keys at %s", quote.List(t.issuers), t.jwksURL), "")
+		r.add("config", ok, fmt.Sprintf("issuer %s, keys at %s", quote.List(t.issuers), policy.Shown(t.jwksURL)), "")
+		for _, issuer := range t.issuers {
+			if u, err := url.Parse(issuer); err == nil && u.Port() == "3002" {
+				r.add("config", warn, quote.String(issuer)+" has port 3002", "that is usually Logto's console, whose tokens are for administrators; the endpoint is usually at port 3001")
+			}
+		}
 		r.reached(t)
 		r.keySet(t, o)
 		r.discovery(ctx, t, o, &found)
@@ -80,17 +86,17 @@ func (r *report) reached(t *target) {
 		u = &url.URL{}
 	}
 	if x.status == 0 {
-		hint, isTLS := networkHint(x.err)
-		if isTLS {
+		hint := policy.NetworkHint(x.err)
+		if hint.TLS {
 			r.add("reach", ok, u.Host+" can be connected to", "")
-			r.add("tls", fail, x.err.Error(), hint)
+			r.add("tls", fail, x.err.Error(), hint.Long)
 			return
 		}
 		saw := u.Host + ": " + x.err.Error()
 		if errors.Is(x.err, errTime) {
 			saw = fmt.Sprintf("%s: no answer within %v", u.Host, x.took.Round(100*time.Millisecond))
 		}
-		r.add("reach", fail, saw, hint)
+		r.add("reach", fail, saw, hint.Long)
 		return
 	}
 	by := ""
@@ -134,17 +140,21 @@ func (r *report) keySet(t *target, o *options) {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if x.url != t.jwksURL {
-		saw += ", after a redirect to " + x.url
+		saw += ", after a redirect to " + x.shown()
 	}
 	isSet := len(x.body) <= maxBody && x.err == nil && decodeJSON(x.body, &document) == nil && document.Keys != nil
 	if isSet {
 		saw += fmt.Sprintf(", keys: %d", len(document.Keys))
 	}
-	missing := "" // /oidc
+	missing := "" // what is wrong with the address
 	if html || x.status == http.StatusNotFound {
-		missing = "this is a page, no key set: the address lacks /oidc. The issuer is the endpoint + /oidc, the keys are at <issuer>/jwks: use -endpoint (Config.Endpoint), which adds both"
-		if strings.HasSuffix(x.url, "/oidc/jwks") {
-			missing = "this is no address of Logto's keys: is it the console's (port 3002) or the application's, or does the endpoint lack a path?"
+		switch {
+		case strings.HasSuffix(t.jwksURL, policy.OIDCPath+policy.KeySetPath):
+			missing = "this is no address of Logto's keys: is it the console's (port 3002) or the application's, or does the endpoint lack a path, or have one that is a page's?"
+		case o.config.JWKSURL != "":
+			missing = "this is no address of Logto's keys: -jwks-url (Config.JWKSURL) must end with /oidc/jwks, unless something else serves the keys"
+		default:
+			missing = "this is no key set: the address lacks /oidc. The issuer is the endpoint + /oidc, the keys are at <issuer>/jwks: use -endpoint (Config.Endpoint), which adds both"
 		}
 	}
 	switch {
@@ -153,16 +163,29 @@ func (r *report) keySet(t *target, o *options) {
 	case t.keysErr == nil:
 		r.add("jwks", warn, saw, "it works, but Logto sends application/jwk-set+json: is there something in between?")
 	case x.status >= 300 && x.status < 400:
-		r.add("jwks", fail, saw+": "+details(t.keysErr), "a redirect to another host or away from https is not followed: configure the address where it leads, if that is your Logto")
-	case x.status == http.StatusForbidden || x.status == http.StatusUnauthorized || x.status == http.StatusTooManyRequests:
-		r.add("jwks", fail, saw, "the key set is public in Logto: a firewall or proxy in between refuses this machine")
+		hint := "Logto doesn't answer so: is there a cache or a proxy in between?"
+		if x.header.Get("Location") != "" {
+			hint = "a redirect to another host or away from https is not followed: configure the address where it leads, if that is your Logto"
+		}
+		var redirect *policy.RedirectError
+		if errors.As(t.keysErr, &redirect) {
+			hint = policy.NetworkHint(redirect).Long
+		}
+		r.add("jwks", fail, saw+": "+details(t.keysErr), hint)
+	case x.status == http.StatusTooManyRequests:
+		r.add("jwks", fail, saw, "something in front of Logto limits how often this machine may ask: wait, and raise the limit for the key set if other services ask from the same address")
+	case x.status == http.StatusProxyAuthRequired:
+		r.add("jwks", fail, saw, policy.NetworkHint(&policy.ProxyError{Status: "407"}).Long)
+	case x.status == http.StatusForbidden || x.status == http.StatusUnauthorized:
+		r.add("jwks", fail, saw, "the key set is public in Logto: a firewall or proxy in between refuses this machine, or programs that call themselves Go-http-client")
+	case x.status == http.StatusBadRequest && strings.HasPrefix(x.url, "http://"):
+		r.add("jwks", fail, saw, "is this a port for https?")
 	case x.status >= 500:
 		r.add("jwks", fail, saw, "Logto, or the proxy in front of it, is failing: look at its log. Tokens that need the keys get 503 until it is back; known keys go on working for a day")
 	case missing != "":
 		r.add("jwks", fail, saw, missing)
 	case x.err != nil:
-		hint, _ := networkHint(x.err)
-		r.add("jwks", fail, saw+", then "+x.err.Error(), hint)
+		r.add("jwks", fail, saw+", then "+x.err.Error(), policy.NetworkHint(x.err).Long)
 	case isSet && len(document.Keys) == 0:
 		r.add("jwks", fail, saw, "the key set is empty: is it Logto's?")
 	case isSet:
@@ -247,23 +270,48 @@ func (t *target) ask(ctx context.Context, issuer string, o *options) (*metadata,
 		return nil, err.Error(), ""
 	}
 	if err != nil {
-		hint, _ := networkHint(err)
-		return nil, err.Error(), hint
+		return nil, err.Error(), policy.NetworkHint(err).Long
 	}
 	var m metadata
 	switch contentType := x.header.Get("Content-Type"); {
 	case x.status != http.StatusOK:
-		return nil, fmt.Sprintf("status %d from %s", x.status, x.url), ""
+		return nil, fmt.Sprintf("status %d from %s", x.status, x.shown()), ""
 	case decodeJSON(x.body, &m) != nil || m.Issuer == "":
-		return nil, fmt.Sprintf("%s answered %s, no discovery document", x.url, quote.String(contentType)), ""
+		return nil, fmt.Sprintf("%s answered %s, no discovery document", x.shown(), quote.String(contentType)), ""
 	}
 	return &m, "", ""
+}
+
+// elsewhere looks for Logto at other paths of the address at which it is not: with
+// /oidc, and without the last segments of the path. It returns nil if there is none.
+func (t *target) elsewhere(ctx context.Context, issuer string, o *options) (m *metadata, at string) {
+	path, isOIDC := strings.CutSuffix(issuer, policy.OIDCPath)
+	u, err := url.Parse(path)
+	if err != nil {
+		return nil, ""
+	}
+	const most = 4
+	for i := 0; i < most; i++ {
+		if !isOIDC || i > 0 {
+			at = strings.TrimRight(u.String(), "/") + policy.OIDCPath
+			if m, _, _ = t.ask(ctx, at, o); m != nil {
+				return m, at
+			}
+		}
+		slash := strings.LastIndexByte(strings.TrimRight(u.Path, "/"), '/')
+		if slash < 0 {
+			break
+		}
+		u.Path, u.RawPath = u.Path[:slash], ""
+	}
+	return nil, ""
 }
 
 // discovery compares what Logto calls itself with the configured issuers, by
 // each of its names.
 func (r *report) discovery(ctx context.Context, t *target, o *options, found *advice) {
 	for _, issuer := range t.issuers[:min(len(t.issuers), 5)] {
+		bare := strings.TrimRight(issuer, "/")
 		u, err := url.Parse(issuer)
 		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
 			r.add("discovery", fail, fmt.Sprintf("issuer %s is no URL", quote.String(issuer)), "Logto's issuer is its address + /oidc")
@@ -273,20 +321,26 @@ func (r *report) discovery(ctx context.Context, t *target, o *options, found *ad
 			r.add("discovery", skip, "no answer", "")
 			continue
 		}
-		m, problem, hint := t.ask(ctx, issuer, o)
+		m, problem, hint := t.ask(ctx, bare, o)
 		if m == nil && hint != "" && t.keysErr == nil && u.Host != host(t.jwksURL) {
 			r.add("discovery", note, "the public name can't be reached from here: "+problem, "no harm, as the keys come from elsewhere (Config.JWKSURL)")
 			continue
 		}
 		if m == nil {
-			if with := strings.TrimRight(issuer, "/") + "/oidc"; !strings.HasSuffix(strings.TrimRight(issuer, "/"), "/oidc") {
-				if other, _, _ := t.ask(ctx, with, o); other != nil {
-					r.add("discovery", fail, fmt.Sprintf("no discovery document at issuer %s, but there is one at %s/oidc, of issuer %s", quote.String(issuer), clean(strings.TrimRight(issuer, "/")), quote.String(other.Issuer)),
-						"the configured issuer lacks /oidc: tokens have "+quote.String(other.Issuer)+". Use -endpoint (Config.Endpoint), which adds it")
-					found.replace(issuer, other.Issuer)
-					found.jwksURL = other.Issuer + "/jwks"
-					continue
+			if other, at := t.elsewhere(ctx, bare, o); other != nil {
+				advice := "the issuer's path is wrong: tokens have " + quote.String(other.Issuer) + ". Use -endpoint (Config.Endpoint) with " + quote.String(strings.TrimSuffix(at, policy.OIDCPath))
+				switch {
+				case at == bare+policy.OIDCPath:
+					advice = "the configured issuer lacks /oidc: tokens have " + quote.String(other.Issuer) + ". Use -endpoint (Config.Endpoint), which adds it"
+				case len(o.config.Issuers) == 0:
+					advice = "the endpoint has a path too many, as of a page: it is " + quote.String(strings.TrimSuffix(at, policy.OIDCPath))
 				}
+				r.add("discovery", fail, fmt.Sprintf("no discovery document at issuer %s, but there is one at %s, of issuer %s", quote.String(issuer), quote.String(at), quote.String(other.Issuer)), advice)
+				found.replace(issuer, other.Issuer)
+				if o.config.JWKSURL == "" {
+					found.jwksURL = other.Issuer + policy.KeySetPath
+				}
+				continue
 			}
 			status := warn
 			if t.keysErr != nil && t.keys.status != 0 {
@@ -299,7 +353,8 @@ func (r *report) discovery(ctx context.Context, t *target, o *options, found *ad
 	}
 	// The name by which the service gets the keys.
 	internal, isLogto := strings.CutSuffix(t.jwksURL, "/jwks")
-	if isLogto && !slices.Contains(t.issuers, internal) && t.keys.status != 0 {
+	isIssuer := slices.ContainsFunc(t.issuers, func(issuer string) bool { return strings.TrimRight(issuer, "/") == internal })
+	if isLogto && !isIssuer && t.keys.status != 0 {
 		m, problem, _ := t.ask(ctx, internal, o)
 		switch {
 		case m == nil:
@@ -307,7 +362,7 @@ func (r *report) discovery(ctx context.Context, t *target, o *options, found *ad
 		case !slices.Contains(t.issuers, m.Issuer):
 			r.compare("internal", internal, m, t, found)
 		default:
-			r.add("internal", ok, fmt.Sprintf("by the name %s too, the issuer is %s; jwks_uri is %s, as it follows the name that Logto is asked by", quote.String(host(internal)), quote.String(m.Issuer), quote.String(m.JWKSURI)), "")
+			r.add("internal", ok, fmt.Sprintf("by the name %s too, the issuer is %s; jwks_uri is %s, as it follows the name that Logto is asked by", quote.String(host(internal)), quote.String(m.Issuer), quote.String(policy.Shown(m.JWKSURI))), "")
 		}
 	}
 }
@@ -319,6 +374,7 @@ func (r *report) compare(name, issuer string, m *metadata, t *target, found *adv
 	if !slices.Contains(t.issuers, issuer) {
 		configured = t.issuers[0] // issuer is another name of it
 	}
+	difference := policy.CompareIssuers(got, configured)
 	switch {
 	case slices.Contains(t.issuers, got):
 		saw := fmt.Sprintf("issuer %s is as configured", quote.String(got))
@@ -326,17 +382,17 @@ func (r *report) compare(name, issuer string, m *metadata, t *target, found *adv
 		case m.JWKSURI == t.jwksURL:
 			r.add(name, ok, saw+", and so is jwks_uri", "")
 		case strings.HasPrefix(issuer, "https://") && strings.HasPrefix(m.JWKSURI, "http://"):
-			r.add(name, warn, saw+"; jwks_uri is "+quote.String(m.JWKSURI), "asked by https, Logto answers with an http address: behind a TLS proxy, set its ENDPOINT to the https address and TRUST_PROXY_HEADER=1, and let the proxy send X-Forwarded-Proto")
+			r.add(name, warn, saw+"; jwks_uri is "+quote.String(policy.Shown(m.JWKSURI)), "asked by https, Logto answers with an http address: behind a TLS proxy, set its ENDPOINT to the https address and TRUST_PROXY_HEADER=1, and let the proxy send X-Forwarded-Proto")
 		default:
-			r.add(name, ok, fmt.Sprintf("%s; jwks_uri is %s, the keys come from %s: jwks_uri follows the name that Logto is asked by, and is not used", saw, quote.String(m.JWKSURI), quote.String(t.jwksURL)), "")
+			r.add(name, ok, fmt.Sprintf("%s; jwks_uri is %s, the keys come from %s: jwks_uri follows the name that Logto is asked by, and is not used", saw, quote.String(policy.Shown(m.JWKSURI)), policy.Shown(t.jwksURL)), "")
 		}
 		return
 	case strings.HasPrefix(got, "http://") && strings.TrimPrefix(got, "http://") == strings.TrimPrefix(configured, "https://"):
 		r.add(name, fail, fmt.Sprintf("Logto calls itself %s, want %s", quote.String(got), want),
 			"Logto runs behind a TLS proxy and doesn't know it: set its ENDPOINT to the https address and TRUST_PROXY_HEADER=1")
 		return // The configuration is right, Logto isn't.
-	case strings.TrimRight(got, "/") == strings.TrimRight(configured, "/"):
-		r.add(name, fail, fmt.Sprintf("Logto calls itself %s, want %s: they differ by a slash", quote.String(got), want), "iss is compared byte by byte: write it as Logto does")
+	case difference.Kind <= policy.SameLogto:
+		r.add(name, fail, fmt.Sprintf("Logto calls itself %s, want %s: %s", quote.String(got), want, difference.Text), difference.Remedy)
 	default:
 		r.add(name, fail, fmt.Sprintf("Logto calls itself %s, want %s", quote.String(got), want),
 			"tokens have the iss that Logto calls itself. If this is your Logto by an internal name, set Endpoint to the public address and JWKSURL to the internal one, as below; with a custom domain, list both issuers")
@@ -360,6 +416,10 @@ func (a *advice) config(confirmed bool) string {
 	case !confirmed:
 		b.WriteString("// As given, not confirmed.\n")
 	}
+	jwksURL := policy.Shown(a.jwksURL)
+	if jwksURL != a.jwksURL {
+		b.WriteString("// What is left out of JWKSURL (…) may be secret.\n")
+	}
 	b.WriteString("logto.Config{\n")
 	// Members are aligned as gofmt does it.
 	var members [][2]string
@@ -380,7 +440,7 @@ func (a *advice) config(confirmed bool) string {
 		set("Issuers", goStrings(a.issuers))
 	}
 	if a.jwksURL != a.issuers[0]+"/jwks" {
-		set("JWKSURL", strconv.Quote(a.jwksURL))
+		set("JWKSURL", strconv.Quote(jwksURL))
 	}
 	if len(a.options.config.ClientIDs) > 0 {
 		set("ClientIDs", goStrings(a.options.config.ClientIDs))
@@ -470,6 +530,8 @@ func (r *report) audience(o *options) {
 		switch {
 		case err == nil && strings.HasSuffix(u.Host, ".logto.app") && u.Path == "/api":
 			r.add("audience", warn, quote.String(audience)+" is Logto's Management API", "make an API resource of your own in the console")
+		case len(policy.Parts(audience)) > 1:
+			r.add("audience", warn, quote.String(audience)+" is one identifier", "if it is meant as several: -audience may be repeated, and Config.Audiences has a string for each")
 		case strings.HasSuffix(audience, "/"):
 			r.add("audience", warn, quote.String(audience)+" ends with a slash", "it is compared byte by byte: is the slash in the console too?")
 		default:

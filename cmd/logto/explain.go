@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf16"
 
 	"github.com/seed-70fe37f4/logto"
 	"github.com/seed-70fe37f4/logto/internal/policy"
@@ -43,7 +46,7 @@ func explain(o *options, stdin io.Reader, stderr io.Writer) *report {
 	r := e.report
 	var err error
 	if e.token, err = readToken(stdin, stderr); err != nil {
-		r.add(refusal.Form.String(), fail, err.Error(), "copy the whole access token, as the client sent it: three parts with two dots")
+		r.add(refusal.Form.String(), fail, err.Error(), "give the token alone, as the client sent it: three parts with two dots, about 700 bytes")
 		r.Verdict, r.Reason, r.Summary = "refused", "malformed", "Refused, malformed: "+err.Error()
 		return r
 	}
@@ -91,13 +94,39 @@ func readToken(stdin io.Reader, stderr io.Writer) (string, error) {
 	case len(text) > maxToken:
 		return "", fmt.Errorf("standard input has over %d KiB", maxToken>>10)
 	}
-	token := strings.TrimSpace(string(text))
+	token := trim(decodeText(text))
 	for _, prefix := range []string{"Authorization:", "Bearer "} {
 		if len(token) >= len(prefix) && strings.EqualFold(token[:len(prefix)], prefix) {
-			token = strings.TrimSpace(token[len(prefix):])
+			token = trim(token[len(prefix):])
 		}
 	}
 	return token, nil
+}
+
+// trim takes away white space, byte order marks and spaces of no width.
+func trim(s string) string {
+	return strings.TrimFunc(s, func(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' || r == '\u200b' })
+}
+
+// decodeText reads what an editor or PowerShell has written: UTF-8, or UTF-16 of either
+// byte order, which shows by its mark or, as a token is ASCII, by its zeros.
+func decodeText(text []byte) string {
+	var order binary.ByteOrder
+	switch {
+	case len(text) < 2:
+		return string(text)
+	case text[0] == 0xff && text[1] == 0xfe, text[0] != 0 && text[1] == 0:
+		order = binary.LittleEndian
+	case text[0] == 0xfe && text[1] == 0xff, text[0] == 0 && text[1] != 0:
+		order = binary.BigEndian
+	default:
+		return string(text)
+	}
+	units := make([]uint16, len(text)/2)
+	for i := range units {
+		units[i] = order.Uint16(text[2*i:])
+	}
+	return string(utf16.Decode(units))
 }
 
 // decode reads header and claims for showing them; the library reads them anew.
@@ -239,11 +268,7 @@ func (e *explainer) pass(steps ...refusal.Step) {
 }
 
 func (e *explainer) fail(step refusal.Step, err error) {
-	hint := remedy(err)
-	if step == refusal.Form && strings.ContainsAny(e.token, `"'`) {
-		hint = "there are quotation marks in it: does the client send them too (jq without -r)?"
-	}
-	e.set(step, fail, details(err), hint)
+	e.set(step, fail, details(err), remedy(err))
 }
 
 // step is the one that an error of the library refused at: the first, if at none.
@@ -332,7 +357,7 @@ func (e *explainer) check(ctx context.Context) error {
 		e.set(refusal.Signature, skip, "not checked: "+logto.Reason(online), "")
 	default:
 		e.set(refusal.Key, fail, "the key set has no key "+quote.String(kid)+"; it has "+quote.List(published),
-			"is the endpoint that of the tenant which issued the token? If so, its key was rotated out: sign in anew")
+			"is the endpoint that of the tenant which issued the token? If so, its key was rotated out: get a new token")
 	}
 
 	// The verdict decides, should a probe have said something else.
@@ -350,8 +375,7 @@ func (e *explainer) check(ctx context.Context) error {
 
 func (e *explainer) keyHint() string {
 	if x := e.target.keys; x != nil && x.err != nil {
-		hint, _ := networkHint(x.err)
-		return hint
+		return policy.NetworkHint(x.err).Long
 	}
 	return ""
 }
@@ -480,12 +504,20 @@ func (e *explainer) route() error {
 		}
 	}
 	if len(scopes) == 0 {
-		r.Requirements = append(r.Requirements, requirement{Requirement: "logto.Scopes(…)",
-			Why: "the token has no scope; Logto drops silently what the user's roles don't grant or the client didn't ask for"})
+		why := t.meets(e.token, append(organizationOf(bound), logto.Scopes("any"))...)
+		r.Requirements = append(r.Requirements, requirement{Requirement: "logto.Scopes(…)", Why: "the token has no scope: " + remedy(why)})
 	} else if bound != "" {
 		ask("logto.Scopes("+strconv.Quote(scopes[0])+") without the organization", logto.Scopes(scopes[0]))
 	}
 	return verdict
+}
+
+// organizationOf names the organization that a token is bound to, if it is.
+func organizationOf(bound string) []logto.Requirement {
+	if bound == "" {
+		return nil
+	}
+	return []logto.Requirement{logto.AnyOrganization()}
 }
 
 func (e *explainer) conclude(verdict error) {

@@ -4,17 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/seed-70fe37f4/logto/internal/policy"
@@ -41,8 +38,8 @@ type recorder struct {
 
 // An exchange is a request and how it ended.
 type exchange struct {
-	url     string
-	status  int // 0: no answer
+	url     string // to be shown by shown
+	status  int    // 0: no answer
 	header  http.Header
 	body    []byte // one byte more than maxBody if the answer was larger
 	err     error  // of the request, or while reading the body
@@ -52,6 +49,9 @@ type exchange struct {
 	start   time.Time
 	took    time.Duration // until the header came
 }
+
+// shown is the address without what may be secret.
+func (x *exchange) shown() string { return policy.Shown(x.url) }
 
 func newRecorder() *recorder { return &recorder{next: newTransport()} }
 
@@ -89,7 +89,7 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func (r *recorder) ask(req *http.Request) *exchange {
 	x := &exchange{url: req.URL.String(), start: time.Now()}
-	if proxy, err := http.ProxyFromEnvironment(req); err == nil && proxy != nil {
+	if proxy, err := http.ProxyFromEnvironment(req); err == nil && proxy != nil && !policy.IsLoopback(req.URL.Hostname()) {
 		x.proxied = true
 	}
 	res, err := r.next.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
@@ -97,13 +97,13 @@ func (r *recorder) ask(req *http.Request) *exchange {
 	})))
 	x.took = time.Since(x.start)
 	if err != nil {
-		x.err = inTime(req.Context(), err)
+		x.err = policy.ShownError(inTime(req.Context(), err))
 		return x
 	}
 	defer res.Body.Close()
 	x.status, x.header, x.tls = res.StatusCode, res.Header, res.TLS
 	if x.body, err = io.ReadAll(io.LimitReader(res.Body, maxBody+1)); err != nil {
-		x.err = inTime(req.Context(), err)
+		x.err = policy.ShownError(inTime(req.Context(), err))
 	}
 	return x
 }
@@ -142,12 +142,12 @@ func (r *recorder) get(ctx context.Context, address string, timeout time.Duratio
 	client := &http.Client{Transport: r, Timeout: timeout, CheckRedirect: policy.CheckRedirect}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, err
+		return nil, policy.ShownError(err)
 	}
 	req.Header.Set("Accept", "application/json")
 	res, err := client.Do(req)
 	if err != nil {
-		return r.last(), err
+		return r.last(), policy.ShownError(err)
 	}
 	_ = res.Body.Close()
 	x := r.exchange(res.Request.URL.String())
@@ -190,45 +190,6 @@ func (s *sink) Header() http.Header {
 }
 func (s *sink) WriteHeader(int)             {}
 func (s *sink) Write(p []byte) (int, error) { return s.body.Write(p) }
-
-// networkHint tells the likely mistake behind a failed request, and whether TLS
-// is what failed.
-func networkHint(err error) (hint string, isTLS bool) {
-	var dns *net.DNSError
-	var authority x509.UnknownAuthorityError
-	var host x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	var verification *tls.CertificateVerificationError
-	var alert tls.AlertError
-	var record tls.RecordHeaderError
-	var redirect *policy.RedirectError
-	var op *net.OpError
-	switch {
-	case errors.As(err, &dns):
-		return "the name is not known from here. In a container or cluster Logto may have another one: keep the public address in Endpoint and give the internal one as -jwks-url (Config.JWKSURL)", false
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nothing listens there, seen from here. In a container, localhost is the container itself and Logto has another name: keep the public address in Endpoint and give the internal one as -jwks-url (Config.JWKSURL)", false
-	case errors.As(err, &authority):
-		return "the certificate is by an authority that this machine doesn't trust. For a try: SSL_CERT_FILE=ca.pem logto doctor …; in the service the same variable, or a Config.HTTPClient that trusts it. Never InsecureSkipVerify", true
-	case errors.As(err, &host):
-		return "the certificate is for another name: use the name in the certificate, or give Logto one for this name", true
-	case errors.As(err, &invalid):
-		return "renew the certificate; if it is new, look at this machine's clock", true
-	case errors.As(err, &verification), errors.As(err, &alert), errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch),
-		errors.As(err, &op) && op.Op == "remote error": // an alert of the server's
-		return "the server doesn't speak TLS as it should at this port. If a proxy does TLS for Logto, use the proxy's address", true
-	case errors.As(err, &redirect):
-		return "a redirect to another host is not followed, as keys from there could be anybody's: configure the address where it leads, if that is your Logto", false
-	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
-		return "a firewall, a wrong port, a proxy that must be used (HTTPS_PROXY), or Logto is overloaded", false
-	}
-	return "something in between breaks the connection, a proxy or a firewall, or Logto is just starting", false
-}
-
-func isTimeout(err error) bool {
-	var n net.Error
-	return errors.As(err, &n) && n.Timeout()
-}
 
 // decodeJSON keeps numbers as they are written.
 func decodeJSON(data []byte, v any) error {

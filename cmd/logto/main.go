@@ -154,8 +154,13 @@ var errTokenArgument = errors.New("token on the command line")
 func parse(args []string) (*options, string, error) {
 	// Before anything else, so that no message repeats a token.
 	for _, arg := range args {
-		if name := strings.TrimLeft(arg, "-"); strings.Count(arg, ".") >= 2 && strings.Contains(arg, "eyJ") ||
-			arg != name && (name == "token" || strings.HasPrefix(name, "token=")) {
+		name := strings.TrimLeft(arg, "-")
+		isFlag := arg != name
+		name, _, hasValue := strings.Cut(name, "=")
+		switch {
+		case strings.Count(arg, ".") >= 2 && strings.Contains(arg, "eyJ"), isFlag && name == "token",
+			// An opaque token may begin with a dash. No flag's name is as long.
+			isFlag && !hasValue && len(name) >= 30 && !strings.ContainsAny(name, ":/. "):
 			return nil, "", errTokenArgument
 		}
 	}
@@ -189,6 +194,10 @@ func parse(args []string) (*options, string, error) {
 		f.StringVar(&o.organization, "organization", "", "")
 	}
 	if err := f.Parse(args[1:]); err != nil {
+		// An invalid value isn't repeated either.
+		if text := err.Error(); strings.HasPrefix(text, "invalid ") {
+			err = errors.New("the value makes no sense" + text[strings.LastIndex(text, " for "):])
+		}
 		return nil, "", err
 	}
 	o.config.Audiences, o.config.Issuers, o.config.ClientIDs = audiences, issuers, clients
@@ -292,7 +301,7 @@ func details(err error) string {
 // remedy is what to do about an error of the library, "" if nothing is known.
 func remedy(err error) string {
 	if e := refusal.Of(err); e != nil {
-		return e.Reason.Remedy
+		return e.Advice()
 	}
 	return ""
 }

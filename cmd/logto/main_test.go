@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"regexp"
 	"runtime"
@@ -172,6 +173,9 @@ func TestUsage(t *testing.T) {
 		{"token as flag, short", []string{"explain", "-token", "x"}, danger},
 		{"token as flag with =", []string{"explain", "--token=x"}, danger},
 		{"token as a flag's value", []string{"explain", "-timeout", token}, danger},
+		{"opaque token as argument, with a dash", []string{"explain", "-" + i.OpaqueToken()[1:]}, danger},
+		{"opaque token as a flag's value", []string{"doctor", "-timeout", i.OpaqueToken()}, "the value makes no sense for flag -timeout"},
+		{"opaque token as a switch's value", []string{"doctor", "-json=" + i.OpaqueToken()}, "the value makes no sense for -json"},
 		{"token for doctor", []string{"doctor", token}, danger},
 		{"argument for doctor", []string{"doctor", "-endpoint", i.Endpoint(), "-audience", api, "x"}, "flags only"},
 		{"no endpoint", []string{"doctor", "-audience", api}, "needs -endpoint"},
@@ -209,6 +213,27 @@ func TestUsage(t *testing.T) {
 	}
 }
 
+// utf16Of writes ASCII as UTF-16, in the order of the mark.
+func utf16Of(mark, text string) string {
+	b := []byte(mark)
+	for i := range len(text) {
+		if mark == "\xff\xfe" {
+			b = append(b, text[i], 0)
+		} else {
+			b = append(b, 0, text[i])
+		}
+	}
+	return string(b)
+}
+
+func deep(n int) any {
+	var v any
+	for range n {
+		v = []any{v}
+	}
+	return v
+}
+
 func TestExplain(t *testing.T) {
 	i, other := logtotest.NewServer(t), logtotest.NewServer(t)
 	good := i.Token(logtotest.Token{Scopes: []string{"read:things", "write:things"}})
@@ -225,7 +250,17 @@ func TestExplain(t *testing.T) {
 		{"nothing", "", nil, "no_token", "form", []string{"standard input was empty"}},
 		{"opaque", i.OpaqueToken(), nil, "opaque_token", "form", []string{"opaque", "LogtoConfig.resources", "401"}},
 		{"undefined", "Bearer undefined\n", nil, "opaque_token", "form", []string{"the word undefined or null"}},
-		{"quoted", `"` + good + `"`, nil, "malformed", "form", []string{"quotation marks"}},
+		{"quoted", `"` + good + `"`, nil, "malformed", "form", []string{"quotation marks", "jq -r"}},
+		{"the whole answer", `{"access_token":"` + good + `","expires_in":3600}`, nil, "malformed", "form", []string{"the token endpoint's answer", "jq -r .access_token"}},
+		{"percent-encoded", strings.ReplaceAll(good, ".", "%2E"), nil, "malformed", "form", []string{"percent-encoded", "url.QueryUnescape"}},
+		{"personal access token", "pat_0123456789abcdefghijklmnopqrstuvwxyz", nil, "opaque_token", "form", []string{"personal access token", "> exchange it at Logto's token endpoint", "subject_token_type=urn:logto:token-type:personal_access_token", "as resource"}},
+		{"subject token", "sub_0123456789abcdefghijk", nil, "opaque_token", "form", []string{"> exchange it", "subject_token_type=urn:ietf:params:oauth:token-type:access_token"}},
+		{"a promise", "[object Promise]", nil, "opaque_token", "form", []string{"> await getAccessToken(resource)"}},
+		{"too deep", i.Token(logtotest.Token{Claims: map[string]any{"x": deep(70)}}), nil, "malformed", "claims", []string{"nested over 64 levels deep", "claims that are less deep"}},
+		{"a claim of another type", i.Token(logtotest.Token{Claims: map[string]any{"nbf": "soon"}}), nil, "malformed", "claims", []string{"a JWT customizer has set the claim"}},
+		{"machine without a scope", i.Token(logtotest.Token{Machine: true}), []string{"-scope", "read:things"}, "missing_scope", "scopes", []string{"name the scope in scope of the machine's token request"}},
+		{"machine without an organization", i.Token(logtotest.Token{Machine: true}), []string{"-organization", "org1"}, "organization", "organization", []string{"must name the organization as organization_id"}},
+		{"another tenant", i.Token(logtotest.Token{Claims: map[string]any{"iss": "https://xyz789.logto.app/oidc"}}), []string{"-issuer", "https://abc123.logto.app/oidc", "-jwks-url", i.Endpoint() + "/oidc/jwks"}, "issuer", "issuer", []string{"> the client signs in to one tenant"}},
 		{"cut", good[:len(good)-40], nil, "signature", "signature", []string{"the signature is wrong"}},
 		{"no signature", unsigned, nil, "malformed", "form", nil},
 		{"two parts", strings.TrimSuffix(unsigned, "."), nil, "malformed", "form", []string{"not three parts"}},
@@ -239,7 +274,7 @@ func TestExplain(t *testing.T) {
 		{"too long for the library", i.Token(logtotest.Token{Claims: map[string]any{"x": strings.Repeat("x", 17<<10)}}), nil, "malformed", "form", []string{"16384 bytes"}},
 		{"ID token", i.IDToken("alice"), nil, "wrong_type", "type", []string{"looks like an ID token", "getAccessToken(resource)"}},
 		{"ID token before 1.42", i.Token(logtotest.Token{Header: map[string]any{"typ": "JWT"}}), nil, "wrong_type", "type", []string{"looks like an ID token"}},
-		{"logout token", i.LogoutToken("alice"), nil, "wrong_type", "type", []string{"this is a logout token"}},
+		{"logout token", i.LogoutToken("alice"), nil, "wrong_type", "type", []string{"this is a logout token", "back-channel logout URI"}},
 		{"no client", i.Token(logtotest.Token{Claims: map[string]any{"client_id": nil}}), nil, "wrong_type", "type", []string{"client_id is missing"}},
 		{"HS256", i.Token(logtotest.Token{Header: map[string]any{"alg": "HS256"}}), nil, "algorithm", "algorithm", []string{"'HS256'", "ES384"}},
 		{"algorithm of another key", i.Token(logtotest.Token{Header: map[string]any{"alg": "RS256"}}), nil, "algorithm", "algorithm", []string{"is for ES384"}},
@@ -274,6 +309,14 @@ func TestExplain(t *testing.T) {
 		{"empty organization of the request", good, []string{"-organization", ""}, "organization", "organization", nil},
 
 		{"good", good, nil, "", "", []string{"Accepted: user 'user'", "meets  logto.Users()", "no     logto.Machines()", `meets  logto.Scopes("read:things")`, "suspending the user"}},
+		{"written by PowerShell", utf16Of("\xff\xfe", good+"\r\n"), nil, "", "", []string{"Accepted"}},
+		{"written by PowerShell, big endian", utf16Of("\xfe\xff", "Bearer "+good+"\r\n"), nil, "", "", []string{"Accepted"}},
+		{"UTF-16 without a mark", utf16Of("\xff\xfe", good)[2:], nil, "", "", []string{"Accepted"}},
+		{"UTF-16, big endian, without a mark", utf16Of("\xfe\xff", good)[2:], nil, "", "", []string{"Accepted"}},
+		{"UTF-8 with a mark", "\ufeff" + good + "\r\n", nil, "", "", []string{"Accepted"}},
+		{"UTF-8 with a mark and scheme", "\ufeffAuthorization: Bearer " + good, nil, "", "", []string{"Accepted"}},
+		{"opaque, written by PowerShell", utf16Of("\xff\xfe", i.OpaqueToken()+"\r\n"), nil, "opaque_token", "form", []string{"opaque"}},
+		{"machine without scopes", i.Token(logtotest.Token{Machine: true}), nil, "", "", []string{"no     logto.Scopes(…): the token has no scope: name the scope in scope of the machine's token request"}},
 		{"good with white space and scheme", "\r\n  bearer  " + good + "\n\n", nil, "", "", []string{"Accepted"}},
 		{"good as a header line", "authorization: Bearer " + good, nil, "", "", []string{"Accepted"}},
 		{"without scopes", i.Token(logtotest.Token{}), nil, "", "", []string{"Accepted", "no     logto.Scopes(…): the token has no scope"}},
@@ -513,6 +556,19 @@ func TestDoctorAddresses(t *testing.T) {
 		http.Redirect(w, r, "/tenant/oidc/jwks", http.StatusMovedPermanently)
 	})
 	tenants := serve(t, prefixed)
+	// As Logto does with what it has no page for.
+	pages := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/oidc/"):
+			i.ServeHTTP(w, r)
+		case r.URL.Path != "/unknown-session":
+			http.Redirect(w, r, "/unknown-session", http.StatusFound)
+		default:
+			w.Header().Set("Content-Type", "text/html")
+		}
+	}))
+	_, secured := secure(t, "https")
+	limited := serve(t, logtotest.Status(http.StatusTooManyRequests))
 	for _, tt := range []struct {
 		name    string
 		flags   []string
@@ -522,7 +578,19 @@ func TestDoctorAddresses(t *testing.T) {
 	}{
 		{"everything pasted", []string{"-endpoint", i.Endpoint() + "/oidc/.well-known/openid-configuration"}, 0, nil, []string{`Endpoint:  "` + i.Endpoint() + `"`}},
 		{"issuer without /oidc", []string{"-issuer", i.Endpoint()}, 1, []string{"the address lacks /oidc", "the configured issuer lacks /oidc"}, []string{`Endpoint:  "` + i.Endpoint() + `"`}},
-		{"issuer with a slash", []string{"-issuer", i.Endpoint() + "/oidc/", "-jwks-url", i.Endpoint() + "/oidc/jwks"}, 1, nil, nil},
+		{"issuer with a slash", []string{"-issuer", i.Endpoint() + "/oidc/"}, 1, []string{"ok    jwks", "FAIL  discovery", "they differ by a slash", "write it as Logto does", "Something is wrong: discovery."}, []string{`Endpoint:  "` + i.Endpoint() + `"`}},
+		{"issuer with a slash, key set given", []string{"-issuer", i.Endpoint() + "/oidc/", "-jwks-url", i.Endpoint() + "/oidc/jwks"}, 1, []string{"they differ by a slash"}, []string{`Endpoint:  "` + i.Endpoint() + `"`}},
+		{"issuer without /oidc, with a slash", []string{"-issuer", i.Endpoint() + "/"}, 1, []string{"the configured issuer lacks /oidc"}, []string{`Endpoint:  "` + i.Endpoint() + `"`}},
+		{"endpoint is a page", []string{"-endpoint", i.Endpoint() + "/sign-in"}, 1, []string{"the endpoint has a path too many, as of a page: it is '" + i.Endpoint() + "'", "have one that is a page's"}, []string{`Endpoint:  "` + i.Endpoint() + `"`}},
+		{"endpoint is a page below", []string{"-endpoint", i.Endpoint() + "/console/get-started/"}, 1, []string{"the endpoint has a path too many"}, []string{`Endpoint:  "` + i.Endpoint() + `"`}},
+		{"endpoint is a page that leads elsewhere", []string{"-endpoint", pages + "/sign-in"}, 1, []string{"have one that is a page's", "the endpoint has a path too many"}, []string{`Endpoint:  "` + i.Endpoint() + `"`}},
+		{"issuer is a page", []string{"-issuer", i.Endpoint() + "/sign-in"}, 1, []string{"the issuer's path is wrong"}, []string{`Endpoint:  "` + i.Endpoint() + `"`}},
+		{"key set is a page", []string{"-endpoint", i.Endpoint(), "-jwks-url", i.Endpoint() + "/sign-in"}, 1, []string{"-jwks-url (Config.JWKSURL) must end with /oidc/jwks"}, nil},
+		{"issuer in upper case", []string{"-issuer", strings.Replace(i.Endpoint(), "http", "HTTP", 1) + "/oidc"}, 1, []string{"upper and lower case"}, []string{`Endpoint:  "` + i.Endpoint() + `"`}},
+		{"the console's port", []string{"-endpoint", "http://localhost:3002", "-jwks-url", i.Endpoint() + "/oidc/jwks"}, 1, []string{"warn  config", "usually Logto's console"}, nil},
+		{"http on an https port", []string{"-endpoint", "http" + strings.TrimPrefix(secured, "https")}, 1, []string{"is this a port for https?"}, nil},
+		{"too often", []string{"-endpoint", limited}, 1, []string{"limits how often this machine may ask"}, nil},
+		{"the console of the cloud", []string{"-endpoint", "https://cloud.logto.io/abc123/get-started"}, 1, []string{"FAIL  config", "the address of Logto's console"}, nil},
 		{"another name", []string{"-endpoint", "http://localhost" + port}, 1, []string{"Logto calls itself '" + i.Endpoint() + "/oidc'"},
 			[]string{`Endpoint:  "` + i.Endpoint() + `"`, `JWKSURL:   "http://localhost` + port + `/oidc/jwks"`}},
 		{"internal name only", []string{"-endpoint", internal}, 1, []string{"Logto calls itself 'https://auth.example.test/oidc'", "by an internal name"},
@@ -542,6 +610,7 @@ func TestDoctorAddresses(t *testing.T) {
 		{"http to another host allowed", []string{"-endpoint", "http://logto:3001", "-insecure-allow-http"}, 1, []string{"no such host"}, []string{"InsecureAllowHTTP: true"}},
 		{"no URL", []string{"-endpoint", "tenant.logto.app"}, 1, []string{"FAIL  config", "no URL"}, nil},
 		{"a slash in the audience", []string{"-endpoint", i.Endpoint(), "-audience", api + "/"}, 0, []string{"warn  audience", "ends with a slash"}, nil},
+		{"two audiences in one", []string{"-endpoint", i.Endpoint(), "-audience", "urn:a,urn:b"}, 0, []string{"warn  audience", "-audience may be repeated"}, nil},
 		{"Management API", []string{"-endpoint", i.Endpoint(), "-audience", "https://tenant.logto.app/api"}, 0, []string{"Logto's Management API"}, nil},
 		{"white space in the audience", []string{"-endpoint", i.Endpoint(), "-audience", api + "\n"}, 1, []string{"FAIL  config", `\n`, "white space"}, nil},
 		{"all flags", []string{"-endpoint", i.Endpoint(), "-client-id", "app", "-organization-tokens"}, 0, nil, []string{`ClientIDs:          []string{"app"}`, "OrganizationTokens: true"}},
@@ -562,6 +631,99 @@ func TestDoctorAddresses(t *testing.T) {
 				goodConfig(t, r.json.Config)
 			}
 		})
+	}
+}
+
+// No secret of an address is in a report, and neither is a proxy's password.
+func TestNoSecrets(t *testing.T) {
+	const secret = "Hush"
+	i := logtotest.NewServer(t)
+	original := newTransport
+	defer func() { newTransport = original }()
+	for _, tt := range []struct {
+		name  string
+		flags []string
+		proxy func(*http.Request) (*url.URL, error)
+		fault http.Handler
+	}{
+		{"endpoint with a password", []string{"-endpoint", "https://u:" + secret + "@a.test"}, nil, nil},
+		{"issuer with a password", []string{"-issuer", "https://u:" + secret + "@a.test/oidc"}, nil, nil},
+		{"key in the query", []string{"-endpoint", i.Endpoint(), "-jwks-url", i.Endpoint() + "/oidc/jwks?key=" + secret}, nil, nil},
+		{"key in the query, status", []string{"-endpoint", i.Endpoint(), "-jwks-url", i.Endpoint() + "/oidc/jwks?key=" + secret}, nil, logtotest.Status(500)},
+		{"key in the query, cut", []string{"-endpoint", i.Endpoint(), "-jwks-url", i.Endpoint() + "/oidc/jwks?key=" + secret}, nil, logtotest.Cut()},
+		{"key in the query, elsewhere", []string{"-endpoint", i.Endpoint(), "-jwks-url", "https://a.test/jwks?key=" + secret}, nil, nil},
+		{"redirect with a key", []string{"-endpoint", i.Endpoint()}, nil, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.RawQuery == "" {
+				http.Redirect(w, r, "/oidc/jwks?key="+secret, http.StatusFound)
+			} else {
+				w.WriteHeader(404)
+			}
+		})},
+		{"redirect elsewhere with a key", []string{"-endpoint", i.Endpoint()}, nil, http.RedirectHandler("https://a.test/?key="+secret, http.StatusFound)},
+		{"proxy with a password", []string{"-endpoint", i.Endpoint()}, func(*http.Request) (*url.URL, error) {
+			return url.Parse("http://u:" + secret + "@127.0.0.1:1")
+		}, nil},
+		{"broken proxy with a password", []string{"-endpoint", i.Endpoint()}, func(*http.Request) (*url.URL, error) {
+			return url.Parse("http://u:" + secret + "/@127.0.0.1:1")
+		}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			newTransport = func() http.RoundTripper {
+				transport := original().(*http.Transport)
+				transport.Proxy = tt.proxy
+				return transport
+			}
+			i.Fail(tt.fault)
+			for _, command := range []string{"doctor", "explain"} {
+				r := tool(t, i.Token(logtotest.Token{}), append([]string{command, "-audience", api}, tt.flags...)...)
+				all := r.out + r.errs + fmt.Sprintf("%+v", r.json)
+				if strings.Contains(all, secret) {
+					t.Errorf("%s:\n%s", command, all)
+				}
+				if r.json.Config != "" {
+					goodConfig(t, r.json.Config)
+				}
+			}
+		})
+	}
+}
+
+// A dead proxy is not a Logto by another name.
+func TestDeadProxy(t *testing.T) {
+	original := newTransport
+	defer func() { newTransport = original }()
+	newTransport = func() http.RoundTripper {
+		transport := original().(*http.Transport)
+		transport.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse("http://127.0.0.1:1") }
+		return transport
+	}
+	r := tool(t, "", "doctor", "-endpoint", "https://tenant.logto.app", "-audience", api)
+	r.want(t, 1, "FAIL  reach", "it is the proxy that can't be used", "NO_PROXY")
+	if strings.Contains(r.out, "JWKSURL)") {
+		t.Errorf("another name is the advice:\n%s", r.out)
+	}
+}
+
+// Two runs say the same: what comes from a map is put in order.
+func TestStableOrder(t *testing.T) {
+	i := logtotest.NewServer(t)
+	claims := map[string]any{}
+	for n := range 60 {
+		claims[fmt.Sprint("claim", n)] = n
+	}
+	token := i.Token(logtotest.Token{Claims: claims})
+	took := regexp.MustCompile(`answered in \S+ from|[0-9]+ bytes|, (in|[0-9hms]+ ago)[^\n"]*|expires in [^.]*`)
+	var first [2]string
+	for n := range 5 {
+		for k, args := range [][]string{{"doctor", "-issuer", i.Endpoint() + "/oidc", "-issuer", "https://b.test/oidc", "-endpoint", i.Endpoint()}, {"explain", "-endpoint", i.Endpoint()}} {
+			r := tool(t, token, append(args, "-audience", api)...)
+			out := took.ReplaceAllString(r.out, "")
+			if n == 0 {
+				first[k] = out
+			} else if out != first[k] {
+				t.Fatalf("not as before:\n%s\n%s", first[k], out)
+			}
+		}
 	}
 }
 
@@ -689,6 +851,9 @@ func TestBounds(t *testing.T) {
 			want = "over 16384 bytes"
 		}
 		r.want(t, 1, want)
+		if size > maxToken {
+			r.want(t, 1, "give the token alone")
+		}
 	}
 	endless := io.MultiReader(strings.NewReader("x"), repeat{})
 	var out bytes.Buffer

@@ -3,7 +3,11 @@
 // asked, which clock difference is tolerated, what a scope is.
 package policy
 
-import "time"
+import (
+	"strings"
+	"time"
+	"unicode"
+)
 
 // Leeway is the clock difference that is tolerated where nothing is configured.
 const Leeway = 30 * time.Second
@@ -17,4 +21,22 @@ func IsScope(s string) bool {
 		}
 	}
 	return s != ""
+}
+
+// Parts gives the values in a string that may be a list, as from an environment
+// variable.
+func Parts(value string) []string {
+	return strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ';' || unicode.IsSpace(r) })
+}
+
+// IsList reports whether a string of the configuration certainly has several values in
+// it: addresses. A comma alone proves nothing, as it can be part of an address.
+func IsList(value string) bool {
+	addresses := 0
+	for _, part := range Parts(value) {
+		if strings.HasPrefix(part, "https://") || strings.HasPrefix(part, "http://") {
+			addresses++
+		}
+	}
+	return addresses > 1
 }

@@ -4,6 +4,7 @@
 package refusal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,7 +29,8 @@ type Reason struct {
 	Level slog.Level
 	// Step is the step of a token's way that refuses, for explain.
 	Step Step
-	// Remedy is what to do about it, for whoever asks explain.
+	// Remedy is what to do about it, for whoever asks explain, where the Refusal
+	// has none of its own.
 	Remedy string
 }
 
@@ -69,6 +71,7 @@ type Refusal struct {
 	Text   string // what was got and wanted
 	Cause  error  // nil if there is none
 	Scope  string // what the route asks for, for the challenge
+	Remedy string // what to do about it, if it isn't what the row says
 
 	// RetryAfter is when asking again may help, of what is answered 503. Below a
 	// second it is a second.
@@ -81,6 +84,15 @@ func New(reason *Reason, format string, args ...any) *Refusal {
 }
 
 func (e *Refusal) Error() string { return fmt.Sprintf("%v: %s", e.Reason.Kind, e.Details()) }
+
+// With gives the refusal a remedy of its own.
+func (e *Refusal) With(remedy string) *Refusal {
+	e.Remedy = remedy
+	return e
+}
+
+// Advice is what to do about it.
+func (e *Refusal) Advice() string { return cmp.Or(e.Remedy, e.Reason.Remedy) }
 
 // Details is the text without that of the exported error.
 func (e *Refusal) Details() string {

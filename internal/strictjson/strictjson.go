@@ -19,8 +19,14 @@ import (
 // MaxDepth bounds the nesting of arrays and objects.
 const MaxDepth = 64
 
-// Err is the error of all that is not as [Object], [ShallowObject] or [Array] want it.
-var Err = errors.New("not one well-formed JSON object")
+// Err is the error of all that is not as [Object], [ShallowObject] or [Array] want it,
+// ErrTwice that of JSON with a name twice in one object, ErrDepth that of JSON which is
+// nested deeper than [MaxDepth].
+var (
+	Err      = errors.New("not one well-formed JSON object")
+	ErrTwice = errors.New("a name stands twice in one JSON object")
+	ErrDepth = errors.New("JSON is nested too deep")
+)
 
 // Object checks that data is one JSON object and nothing more, and calls member
 // for each member of it in turn. The name comes decoded, the value as it stands.
@@ -96,8 +102,10 @@ func (s *scanner) object(depth int, member func(name, value string) error) error
 	var names nameSet
 	for ok := s.more(); ok; ok = !s.end() && s.more() {
 		name, isName := Unquote(s.string())
-		if (!isName || !names.add(name)) && (depth == 1 || !s.shallow) {
+		if strict := depth == 1 || !s.shallow; strict && !isName {
 			return Err
+		} else if strict && !names.add(name) {
+			return ErrTwice
 		}
 		s.space()
 		s.pos++ // the colon
@@ -132,7 +140,7 @@ func (s *scanner) value(depth int) (string, error) {
 	var err error
 	switch c := s.data[s.pos]; {
 	case (c == '{' || c == '[') && depth > MaxDepth && !s.shallow:
-		err = Err
+		err = ErrDepth
 	case c == '{':
 		err = s.object(depth, nil)
 	case c == '[':

@@ -1,0 +1,288 @@
+package policy
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestIsLoopback(t *testing.T) {
+	for host, want := range map[string]bool{
+		"localhost": true, "LocalHost": true, "localhost.": true, "logto.localhost": true, "a.b.LOCALHOST": true, "logto.localhost.": true,
+		"127.0.0.1": true, "127.9.9.9": true, "::1": true, "::1%lo": true, "::ffff:127.0.0.1": true,
+		"": false, ".": false, "localhost..": false, ".localhost": false, "a..localhost": false, "evillocalhost": false, "localhost.evil.test": false,
+		"127.1": false, "127.0.0.1.": false, "0.0.0.0": false, "::": false, "::2": false, "fe80::1%lo": false, "::ffff:10.0.0.1": false,
+		"10.0.0.1": false, "localhost.localdomain": false, "ip6-localhost": false, "2130706433": false, "0x7f000001": false, "host.docker.internal": false,
+	} {
+		if got := IsLoopback(host); got != want {
+			t.Errorf("%q: %v", host, got)
+		}
+	}
+}
+
+// What is called loopback is asked on this machine, whatever the name service and the
+// environment's proxy say.
+func TestLoopbackStaysHere(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "here: "+r.Host) }))
+	defer server.Close()
+	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
+	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
+	t.Setenv("http_proxy", "http://127.0.0.1:1")
+	transport := NewTransport()
+	for _, host := range []string{"localhost", "no-such-name.localhost", "no-such-name.localhost."} {
+		res, err := (&http.Client{Transport: transport}).Get("http://" + net.JoinHostPort(host, port))
+		if err != nil {
+			t.Errorf("%s: %v", host, err)
+			continue
+		}
+		body, _ := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if !strings.HasPrefix(string(body), "here: ") {
+			t.Errorf("%s: %s", host, body)
+		}
+		if proxy, err := transport.Proxy(res.Request); proxy != nil || err != nil {
+			t.Errorf("%s: proxy %v, %v", host, proxy, err)
+		}
+	}
+}
+
+// Errors as net/http makes them, each with the advice that fits. Another name for Logto
+// is the advice for two of them.
+func TestNetworkHint(t *testing.T) {
+	ok := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	quiet := func(s *httptest.Server) *httptest.Server {
+		s.Config.ErrorLog = log.New(io.Discard, "", 0)
+		t.Cleanup(s.Close)
+		return s
+	}
+	plain := quiet(httptest.NewServer(ok))
+	secure := quiet(httptest.NewTLSServer(ok))
+	mutual := httptest.NewUnstartedServer(ok)
+	mutual.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	mutual.StartTLS()
+	quiet(mutual)
+	gone := httptest.NewServer(ok)
+	gone.Close()
+	refusing := quiet(httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		status := map[string]int{"password.test:443": 407, "forbidden.test:443": 403, "unknown.test:443": 502}[r.Host]
+		w.WriteHeader(status)
+	})))
+	roots := x509.NewCertPool()
+	for _, s := range []*httptest.Server{secure, mutual} {
+		roots.AddCert(s.Certificate())
+	}
+	trusting := &tls.Config{RootCAs: roots}
+	through := func(proxy string) func(*http.Transport) {
+		return func(t *http.Transport) {
+			u, err := url.Parse(proxy)
+			if err != nil {
+				panic(err)
+			}
+			t.Proxy = http.ProxyURL(u)
+		}
+	}
+	dial := func(err error) func(*http.Transport) {
+		return func(t *http.Transport) {
+			t.DialContext = func(context.Context, string, string) (net.Conn, error) {
+				return nil, &net.OpError{Op: "dial", Net: "tcp", Err: err}
+			}
+		}
+	}
+	both := func(a, b func(*http.Transport)) func(*http.Transport) {
+		return func(t *http.Transport) { a(t); b(t) }
+	}
+	answers := func(text string) string {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = l.Close() })
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = io.WriteString(c, text)
+				time.Sleep(10 * time.Millisecond)
+				_ = c.Close()
+			}
+		}()
+		return l.Addr().String()
+	}
+	notFound := &net.DNSError{Err: "no such host", Name: "logto", IsNotFound: true}
+	const another = "Config.JWKSURL"
+	for _, test := range []struct {
+		name, address string
+		change        func(*http.Transport)
+		short, long   string
+		tls           bool
+	}{
+		{"name not known", "https://logto/", dial(notFound), another, "the name is not known", false},
+		{"refused", gone.URL, nil, another, "nothing listens there", false},
+		{"name service fails", "https://logto/", dial(&net.DNSError{Err: "server misbehaving", Name: "logto", IsTemporary: true}), "name service", "DNS settings", false},
+		{"name service is silent", "https://logto/", dial(&net.DNSError{Err: "i/o timeout", Name: "logto", IsTimeout: true}), "name service", "DNS settings", false},
+		{"no route", "https://10.0.0.1/", dial(errors.New("connect: no route to host")), "no way from here", "network up", false},
+		{"no network", "https://10.0.0.1/", dial(errors.New("connect: network is unreachable")), "no way from here", "network up", false},
+		{"proxy refuses", "https://a.test/", through(gone.URL), "it is the proxy that fails", "NO_PROXY", false},
+		{"proxy refuses, http", "http://a.test/", through(gone.URL), "it is the proxy that fails", "NO_PROXY", false},
+		{"proxy not known", "https://a.test/", both(through("http://proxy:3128"), dial(&net.DNSError{Err: "no such host", Name: "proxy", IsNotFound: true})), "it is the proxy that fails", "not Logto", false},
+		{"proxy's certificate", "https://a.test/", through(secure.URL), "it is the proxy that fails", "NO_PROXY", false},
+		{"SOCKS proxy refuses", "https://a.test/", through("socks5" + strings.TrimPrefix(gone.URL, "http")), "it is the proxy that fails", "NO_PROXY", false},
+		{"SOCKS proxy speaks something else", "https://a.test/", through("socks5://" + answers("SSH-2.0-OpenSSH\r\n")), "it is the proxy that fails", "NO_PROXY", false},
+		{"proxy wants a password", "https://password.test/", through(refusing.URL), "asks for a password", "HTTPS_PROXY=http://user:password@", false},
+		{"proxy forbids", "https://forbidden.test/", through(refusing.URL), "the proxy refuses", "NO_PROXY", false},
+		{"proxy can't reach it", "https://unknown.test/", through(refusing.URL), "the proxy can't reach Logto", "NO_PROXY", false},
+		{"unknown authority", secure.URL, nil, "CA certificates", "SSL_CERT_FILE", true},
+		{"another name's certificate", secure.URL, func(t *http.Transport) {
+			t.TLSClientConfig = &tls.Config{RootCAs: roots, ServerName: "other.test"}
+		}, "for another name", "use the name in the certificate", true},
+		{"expired certificate", secure.URL, func(t *http.Transport) {
+			t.TLSClientConfig = &tls.Config{RootCAs: roots, Time: func() time.Time { return time.Now().AddDate(200, 0, 0) }}
+		}, "out of date", "renew", true},
+		{"https to a port of http", strings.Replace(plain.URL, "http", "https", 1), nil, "doesn't speak TLS", "the proxy's address", true},
+		{"TLS to a port of something else", "https://" + answers("SSH-2.0-OpenSSH\r\n"), nil, "doesn't speak TLS", "the proxy's address", true},
+		{"client certificate wanted", mutual.URL, func(t *http.Transport) { t.TLSClientConfig = trusting }, "client certificate", "client certificate", true},
+		{"http to something else", "http://" + answers("SSH-2.0-OpenSSH\r\n"), nil, "doesn't speak HTTP", "a port for https", false},
+		{"cut", "http://" + answers(""), nil, "breaks the connection", "breaks the connection", false},
+		{"time-out", "http://" + answers(""), func(t *http.Transport) {
+			t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }
+		}, "a firewall", "HTTPS_PROXY", false},
+		{"a client of one's own", "https://a.test/", dial(errors.New("vault is sealed")), "", "Config.HTTPClient", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			transport := NewTransport()
+			transport.Proxy = nil
+			if test.change != nil {
+				test.change(transport)
+			}
+			_, err := (&http.Client{Transport: transport, Timeout: 300 * time.Millisecond}).Get(test.address)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			hint := NetworkHint(err)
+			if !strings.Contains(hint.Short, test.short) || (test.short == "") != (hint.Short == "") || !strings.Contains(hint.Long, test.long) || hint.TLS != test.tls {
+				t.Errorf("%v:\n%+v", err, hint)
+			}
+			if strings.Contains(hint.Short+hint.Long, another) != (test.short == another) {
+				t.Errorf("%v: another name is the advice: %+v", err, hint)
+			}
+			// What is shown keeps what the kinds are told by, and tells no more.
+			shown := FetchError(err)
+			if again := NetworkHint(shown); again != hint {
+				t.Errorf("as shown: %+v", again)
+			}
+			if text := shown.Error(); !strings.HasSuffix(text, "("+hint.Short+")") && hint.Short != "" || strings.Contains(text, test.address) {
+				t.Errorf("text %q", text)
+			}
+		})
+	}
+}
+
+func TestRedirectHints(t *testing.T) {
+	get := func(address string) *http.Request { return httptest.NewRequest("GET", address, nil) }
+	long := make([]*http.Request, 4)
+	for i := range long {
+		long[i] = get("https://a.test/")
+	}
+	for want, err := range map[string]error{
+		"in a circle":      CheckRedirect(get("https://a.test/"), long),
+		"where it leads":   CheckRedirect(get("https://b.test/"), []*http.Request{get("https://a.test/")}),
+		"behind a TLS pro": CheckRedirect(get("http://a.test/"), []*http.Request{get("https://a.test/")}),
+	} {
+		if hint := NetworkHint(fmt.Errorf("wrapped: %w", err)); !strings.Contains(hint.Long, want) {
+			t.Errorf("%v: %+v", err, hint)
+		}
+	}
+}
+
+func TestShown(t *testing.T) {
+	for address, want := range map[string]string{
+		"":                                  "",
+		"https://a.test/oidc/jwks":          "https://a.test/oidc/jwks",
+		"https://a.test/oidc/jwks?key=Hush": "https://a.test/oidc/jwks?…",
+		"https://a.test/jwks?mail=a@Hush":   "https://a.test/jwks?…",
+		"https://a.test/jwks#Hush":          "https://a.test/jwks#…",
+		"https://u:Hush@a.test/jwks":        "https://…@a.test/jwks",
+		"https://Hush@a.test/jwks?Hush#x":   "https://…@a.test/jwks?…",
+		"http://u:Hu/sh@a.test:3128":        "http://…@a.test:3128",
+		"http://u:Hu?sh@a.test:3128":        "http://…@a.test:3128",
+		"http://u:Hu#sh@a.test:3128/x?Hush": "http://…@a.test:3128/x?…",
+		"http://u:Hush%zz@a.test":           "http://…@a.test",
+		"u:Hush@a.test:3128":                "…@a.test:3128",
+		"a.test?Hush":                       "a.test?…",
+		"http://[::1]:3001/oidc/jwks?Hush":  "http://[::1]:3001/oidc/jwks?…",
+		"socks5://u:Hush@a.test":            "socks5://…@a.test",
+	} {
+		if got := Shown(address); got != want {
+			t.Errorf("%s: %s, want %s", address, got, want)
+		}
+		if got := ShownText(`say "` + address + `": no`); strings.Contains(address, "://") && got != `say "`+want+`": no` {
+			t.Errorf("%s: %s, want %s", address, got, want)
+		}
+	}
+	parse := func(address string) error { _, err := url.Parse(address); return err }
+	for _, err := range []error{
+		&url.Error{Op: "Get", URL: "https://a.test/?Hush", Err: io.EOF},
+		&url.Error{Op: "Get", URL: "https://a.test/", Err: fmt.Errorf("asking http://u:Hush@proxy:3128/?Hush: %w", io.EOF)},
+		&url.Error{Op: "Get", URL: "https://a.test/", Err: parse("http://u:Hush/x@proxy")},
+		&url.Error{Op: "Get", URL: "https://a.test/", Err: fmt.Errorf("invalid proxy address %q: %v", "http://u:Hush/x@proxy", parse("http://u:Hush/x@proxy"))},
+		parse("http://u:Hush/x@proxy"),
+	} {
+		for _, shown := range []error{ShownError(err), FetchError(err)} {
+			if text := fmt.Sprintf("%v %+v %s", shown, shown, shown); strings.Contains(text, "Hush") {
+				t.Errorf("%v: shown as %s", err, text)
+			}
+			if errors.Is(shown, io.EOF) != errors.Is(err, io.EOF) {
+				t.Errorf("%v: the cause is lost", err)
+			}
+		}
+	}
+}
+
+func TestCompareIssuers(t *testing.T) {
+	for _, test := range []struct{ name, got, want, text string }{
+		{"no /oidc", "https://a.test/oidc", "https://a.test", "lacks /oidc"},
+		{"no /oidc, slash", "https://a.test/oidc", "https://a.test/", "lacks /oidc"},
+		{"slash", "https://a.test/oidc", "https://a.test/oidc/", "by a slash"},
+		{"http", "http://a.test/oidc", "https://a.test/oidc", "TRUST_PROXY_HEADER"},
+		{"https", "https://a.test/oidc", "http://a.test/oidc", "by https"},
+		{"case", "https://a.test/oidc", "https://A.test/oidc", "upper and lower case"},
+		{"port that goes without saying", "https://a.test/oidc", "https://a.test:443/oidc", "goes without saying"},
+		{"dot", "https://a.test/oidc", "https://a.test./oidc", "goes without saying"},
+		{"path", "https://a.test/tenant/oidc", "https://a.test/oidc", "by the path"},
+		{"page", "https://a.test/oidc", "https://a.test/sign-in/oidc", "by the path"},
+		{"port", "https://a.test:3001/oidc", "https://a.test/oidc", "by the port"},
+		{"console's port", "http://localhost:3001/oidc", "http://localhost:3002/oidc", "3002"},
+		{"loopback", "http://localhost:3001/oidc", "http://127.0.0.1:3001/oidc", "both are this machine"},
+		{"not Logto's", "https://accounts.google.com", "https://a.test/oidc", "not Logto's"},
+		{"letter changed", "https://tenant.logto.app/oidc", "https://tanant.logto.app/oidc", "typo"},
+		{"letter missing", "https://auth.example.com/oidc", "https://auth.exmple.com/oidc", "typo"},
+		{"letters swapped", "https://auth.example.com/oidc", "https://auth.exmaple.com/oidc", "typo"},
+		{"two letters", "https://auth.example.com/oidc", "https://auht.example.co/oidc", "custom domain"}, // three changes
+		{"labels swapped", "https://auth.example.com/oidc", "https://example.auth.com/oidc", "typo"},
+		{"another tenant", "https://abc123.logto.app/oidc", "https://xyz789.logto.app/oidc", "two tenants"},
+		{"internal name configured", "https://auth.example.com/oidc", "http://logto:3001/oidc", "the configured issuer has a name for internal use"},
+		{"internal name in the token", "http://localhost:3001/oidc", "https://auth.example.com/oidc", "Logto calls itself by a name for internal use"},
+		{"custom domain", "https://auth.example.com/oidc", "https://tenant.logto.app/oidc", "custom domain"},
+		{"another Logto", "https://auth.example.com/oidc", "https://id.company.test/oidc", "another Logto"},
+		{"no URL", "tenant", "https://a.test/oidc", "not from this Logto"},
+		{"not even a URL", "\x00", "https://a.test/oidc", "not from this Logto"},
+		{"huge", "https://" + strings.Repeat("a", 1<<20) + "/oidc", "https://a.test/oidc", "not"},
+	} {
+		if got := CompareIssuers(test.got, test.want); !strings.Contains(got.Text, test.text) || got.Remedy == "" {
+			t.Errorf("%s: %+v", test.name, got)
+		}
+	}
+}
