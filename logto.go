@@ -23,6 +23,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-70fe37f4/logto/internal/loglimit"
 	"github.com/seed-70fe37f4/logto/internal/policy"
 )
 
@@ -117,7 +118,7 @@ type Verifier struct {
 	challenge  string
 	signatures chan struct{} // bounds the signature checks that run at once
 	queued     chan struct{} // bounds those that wait
-	log        refusalLog
+	log        *loglimit.Log
 }
 
 // New checks the configuration. It does no I/O: the first token that needs the
@@ -195,7 +196,7 @@ func New(cfg Config) (*Verifier, error) {
 		}
 		v.challenge += `, resource_metadata="` + cfg.ResourceMetadataURL + `"`
 	}
-	v.log.logger = v.logger
+	v.log = &loglimit.Log{Logger: v.logger, Summary: "logto: lines left out", Kind: "reason"}
 	v.keys = newKeyCache(jwksURL, &cfg, v.logger)
 	return v, nil
 }

@@ -81,7 +81,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		v.observe(r.Context(), start, Event{Remembered: remembered, Anonymous: err == nil && s.claims == nil, ReportOnly: h.reportOnly, Err: err})
 	}
 	if err != nil {
-		v.log.refused(r, v.logger(), err, h.reportOnly)
+		v.logRefusal(r, err, h.reportOnly)
 		if v.cfg.ErrorHandler == nil && !h.reportOnly {
 			writeError(w, v.challenge, err)
 			return

@@ -31,6 +31,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/seed-70fe37f4/logto"
+	"github.com/seed-70fe37f4/logto/internal/loglimit"
 )
 
 // The errors of this package, to be told apart by errors.Is. That a token is
@@ -190,7 +191,7 @@ type List struct {
 	staleTimer *time.Timer
 	kick       chan struct{} // wakes what appends the pending ones
 
-	log limitedLog
+	log loglimit.Log
 }
 
 // New checks the configuration. It does no I/O. Errors tell what to change.
@@ -208,7 +209,7 @@ func New(cfg Config) (*List, error) {
 	}
 	l := &List{cfg: cfg, limit: maxEntries, rebuilt: time.Now(), pending: map[*entry]struct{}{},
 		copied: make(chan struct{}), kick: make(chan struct{}, 1)}
-	l.log.logger = l.logger
+	l.log.Logger, l.log.Summary, l.log.Kind = l.logger, "revocation: lines left out", "kind"
 	l.lifetime.Store(int64((cfg.Lifetime + time.Second - 1) / time.Second))
 	for k := range l.newest {
 		l.newest[k].Store(math.MinInt64)
@@ -611,60 +612,6 @@ func (l *List) Status() Status {
 // sleeps, the other one can be set back. With l.mu.
 func (l *List) age(now time.Time) time.Duration {
 	return max(now.Sub(l.contact), now.Round(0).Sub(l.contact.Round(0)), 0)
-}
-
-const (
-	logWindow = 10 * time.Second
-	logLines  = 10
-)
-
-// limitedLog writes at most 10 lines a key in 10 s.
-type limitedLog struct {
-	logger func() *slog.Logger
-	mu     sync.Mutex
-	keys   map[string]*struct {
-		start         time.Time
-		lines, missed int
-	}
-}
-
-func (l *limitedLog) line(level slog.Level, key, message string, attrs ...slog.Attr) {
-	log := l.logger()
-	if !log.Enabled(context.Background(), level) {
-		return
-	}
-	now := time.Now()
-	l.mu.Lock()
-	if l.keys == nil {
-		l.keys = map[string]*struct {
-			start         time.Time
-			lines, missed int
-		}{}
-	}
-	w := l.keys[key]
-	if w == nil || now.Sub(w.start) >= logWindow {
-		missed := 0
-		if w != nil {
-			missed = w.missed
-		}
-		w = &struct {
-			start         time.Time
-			lines, missed int
-		}{start: now}
-		l.keys[key] = w
-		if missed > 0 {
-			attrs = append(attrs, slog.Int("not_logged_before", missed))
-		}
-	}
-	w.lines++
-	if w.lines > logLines {
-		w.missed++
-	}
-	silent := w.lines > logLines
-	l.mu.Unlock()
-	if !silent {
-		log.LogAttrs(context.Background(), level, message, attrs...)
-	}
 }
 
 // cut shortens what somebody sent, so that it can't be the log.

@@ -230,11 +230,15 @@ func (l *List) apply(generation int, cursor string, revocations []Revocation) bo
 		}
 	}
 	if news {
-		l.log.line(slog.LevelInfo, "copied", "revocation: the list is up to date with the store",
-			slog.Int("entries", entries), slog.Int("to_append", pending), slog.Duration("outage", outage.Round(time.Millisecond)))
+		l.logState(slog.LevelInfo, "copied", "revocation: the list is up to date with the store", slog.Int("entries", entries), slog.Int("to_append", pending), slog.Duration("outage", outage.Round(time.Millisecond)))
 		l.observe(Event{Kind: "store", Outcome: "copied"})
 	}
 	return true
+}
+
+// logState writes a line about the store.
+func (l *List) logState(level slog.Level, kind, message string, attrs ...slog.Attr) {
+	l.log.Line(context.Background(), level, kind, message, func() []slog.Attr { return attrs })
 }
 
 // markPending notes that the store may lack entries that it had, and that an
@@ -289,16 +293,14 @@ func (l *List) disconnected(err error) bool {
 	}
 	switch {
 	case reset:
-		l.log.line(slog.LevelWarn, "reset", "revocation: the store has lost entries: what this list holds is appended again", slog.Int("entries", entries))
+		l.logState(slog.LevelWarn, "reset", "revocation: the store has lost entries: what this list holds is appended again", slog.Int("entries", entries))
 		l.observe(Event{Kind: "store", Outcome: "reset", Err: err})
 	case was || first:
 		l.nextLost(now)
-		l.log.line(slog.LevelWarn, "lost", "revocation: the store is lost; the list as it is goes on serving",
-			slog.Int("entries", entries), slog.Duration("age", age.Round(time.Millisecond)), slog.Any("error", err))
+		l.logState(slog.LevelWarn, "lost", "revocation: the store is lost; the list as it is goes on serving", slog.Int("entries", entries), slog.Duration("age", age.Round(time.Millisecond)), slog.Any("error", err))
 		l.observe(Event{Kind: "store", Outcome: "lost", Err: err})
 	case l.nextLost(now):
-		l.log.line(slog.LevelError, "lost", "revocation: the store is still lost; the list as it is goes on serving",
-			slog.Int("entries", entries), slog.Duration("age", age.Round(time.Millisecond)), slog.Any("error", err))
+		l.logState(slog.LevelError, "lost", "revocation: the store is still lost; the list as it is goes on serving", slog.Int("entries", entries), slog.Duration("age", age.Round(time.Millisecond)), slog.Any("error", err))
 	}
 	return was
 }

@@ -126,7 +126,7 @@ func (l *List) logDelivery(d delivery) {
 		attrs = append(attrs, slog.String("error", d.err.Error()))
 	}
 	if d.kind == "unverified" {
-		l.log.line(level, d.outcome, "revocation: request refused", attrs...)
+		l.log.Line(context.Background(), level, d.outcome, "revocation: request refused", func() []slog.Attr { return attrs })
 		return
 	}
 	l.logger().LogAttrs(context.Background(), level, "revocation: event", attrs...)
