@@ -93,7 +93,13 @@ func ParseHeader(data []byte) (algorithm, keyID string, err error) {
 	return h.algorithm, h.keyID, err
 }
 
-func ParseClaims(data []byte) (*Claims, error) { return parseClaims(data) }
+func ParseClaims(data []byte) (*Claims, error) {
+	c, act, err := parseClaims(data)
+	if err == nil {
+		c.actor = actor(act)
+	}
+	return c, err
+}
 
 // ParseKeySet returns for each key ID the algorithms, and the public key.
 func ParseKeySet(data []byte) (map[string][]string, map[string]any, error) {

@@ -112,6 +112,10 @@ func (ref reference) accepts(lines []string, now time.Time) bool {
 	if _, bound := claims["cnf"]; bound || claims["iss"] != ref.issuer {
 		return false
 	}
+	var raw map[string]json.RawMessage
+	if json.Unmarshal(decoded[1], &raw) != nil || len(raw["aud"]) > 4096 {
+		return false
+	}
 	forUs := false
 	switch aud := claims["aud"].(type) {
 	case string:
@@ -141,7 +145,7 @@ func (ref reference) accepts(lines []string, now time.Time) bool {
 			continue
 		}
 		number, ok := value.(json.Number)
-		if !ok || strings.HasPrefix(number.String(), "-") {
+		if !ok || strings.HasPrefix(number.String(), "-") || len(number) > 64 {
 			return false
 		}
 		f, err := number.Float64()

@@ -18,6 +18,7 @@ const (
 	maxToken     = 16 << 10 // bytes; Logto's tokens have about 700
 	maxHeader    = 2 << 10  // characters of base64url; Logto's have about 140
 	maxAudiences = 64       // Logto's tokens have one
+	maxAudience  = 4 << 10  // characters of JSON of the whole aud claim
 
 	organizationURN = "urn:logto:organization:" // + ID: the audience of an organization token
 
@@ -28,7 +29,8 @@ const (
 // parsed is a token whose form is right.
 type parsed struct {
 	header
-	claims       *Claims
+	claims       *Claims // without the actor
+	act          string  // that claim's JSON, or ""
 	signingInput string
 	signature    []byte
 }
@@ -68,7 +70,7 @@ func parse(token string) (p parsed, err error) {
 	if err != nil {
 		return p, err
 	}
-	if p.claims, err = parseClaims(payload); err != nil {
+	if p.claims, p.act, err = parseClaims(payload); err != nil {
 		return p, err
 	}
 	p.signingInput = token[:len(headerPart)+1+len(payloadPart)]
@@ -141,12 +143,14 @@ func parseHeader(data []byte) (header, error) {
 
 // parseClaims reads a payload that nobody has verified yet: exact names, exact
 // types (RFC 9068 section 2.2, RFC 7519 section 4.1).
-func parseClaims(payload []byte) (*Claims, error) {
-	c := &Claims{payload: payload}
+//
+// act is left to who verifies the token: it would be read twice.
+func parseClaims(payload []byte) (c *Claims, act string, err error) {
+	c = &Claims{payload: payload}
 	bad := func(name, value, want string) error {
 		return refusal.New(reasonMalformedClaims, "claim %s is %s: %s", name, quote.String(value), want)
 	}
-	err := strictjson.Object(payload, func(name, value string) error {
+	err = strictjson.Object(payload, func(name, value string) error {
 		ok, want := true, wantString
 		switch name {
 		case "iss":
@@ -156,7 +160,7 @@ func parseClaims(payload []byte) (*Claims, error) {
 		case "client_id":
 			c.clientID, ok = strictjson.Unquote(value)
 		case "aud":
-			ok, want = c.setAudience(value), "want a string or an array of at most 64 strings"
+			ok, want = c.setAudience(value), "want a string or an array of at most 64 strings, and 4096 characters"
 		case "scope":
 			c.scope, ok = strictjson.Unquote(value)
 		case "jti":
@@ -174,7 +178,7 @@ func parseClaims(payload []byte) (*Claims, error) {
 			id, isString := strictjson.Unquote(value)
 			c.bindTo(id, isString)
 		case "act":
-			c.actor = actor(value)
+			act = value
 		case "cnf":
 			// A token bound to a key (RFC 7800, RFC 9449, RFC 8705) is no bearer token.
 			return errBoundToKey
@@ -186,27 +190,30 @@ func parseClaims(payload []byte) (*Claims, error) {
 	})
 	switch {
 	case err == strictjson.Err:
-		return nil, errPayload
+		return nil, "", errPayload
 	case err != nil:
-		return nil, err
+		return nil, "", err
 	case c.issuer == "":
-		return nil, errNoIssuer
+		return nil, "", errNoIssuer
 	case c.subject == "":
-		return nil, errNoSubject
+		return nil, "", errNoSubject
 	case c.clientID == "":
-		return nil, errNoClientID
+		return nil, "", errNoClientID
 	case c.audience == "":
-		return nil, errNoAudience
+		return nil, "", errNoAudience
 	case c.expiresAt.IsZero():
-		return nil, errNoExpiry
+		return nil, "", errNoExpiry
 	case c.issuedAt.IsZero():
-		return nil, errNoIssuedAt
+		return nil, "", errNoIssuedAt
 	}
-	return c, nil
+	return c, act, nil
 }
 
 // setAudience keeps aud and takes the organization from it, if there is one.
 func (c *Claims) setAudience(value string) bool {
+	if len(value) > maxAudience {
+		return false
+	}
 	n := 0
 	one := func(value string) error {
 		aud, ok := strictjson.Unquote(value)
@@ -237,7 +244,7 @@ func (c *Claims) bindTo(id string, ok bool) {
 
 // actor reads the act claim: see Claims.Actor.
 func actor(value string) string {
-	if value == "null" {
+	if value == "" || value == "null" {
 		return ""
 	}
 	sub, ok := "", false

@@ -149,6 +149,7 @@ func (v *Verifier) checkSignature(ctx context.Context, token string, sum tokenSu
 	if sum == (tokenSum{}) {
 		sum = sumOf(token)
 	}
+	p.claims.actor = actor(p.act)
 	return &verified{claims: p.claims, key: key, sum: sum}, nil
 }
 
