@@ -36,7 +36,7 @@ func writeError(w http.ResponseWriter, realm string, err error) {
 		h.Del(name)
 	}
 	h.Set("Content-Type", "application/json")
-	refusalHeaders(realm, reason, err, h.Set)
+	refusalHeaders(h, realm, reason, err, true)
 	w.WriteHeader(reason.Status)
 	// The client may have gone; there is nobody to tell.
 	_, _ = io.WriteString(w, `{"error":"`+reason.Error+`","error_description":"`+reason.Sentence+"\"}\n")
@@ -51,8 +51,14 @@ func retryAfter(err error) string {
 	return strconv.Itoa(int((wait + time.Second - 1) / time.Second))
 }
 
-// refusalHeaders sets the header fields that belong to a refusal, whatever its body.
-func refusalHeaders(realm string, reason *refusal.Reason, err error, set func(name, value string)) {
+// refusalHeaders sets the header fields that belong to a refusal, whatever its body: all,
+// or those that aren't there.
+func refusalHeaders(h http.Header, realm string, reason *refusal.Reason, err error, all bool) {
+	set := func(name, value string) {
+		if all || h.Get(name) == "" {
+			h.Set(name, value)
+		}
+	}
 	if challenge := challengeFor(realm, reason, err); challenge != "" {
 		set("WWW-Authenticate", challenge)
 	}
@@ -101,12 +107,8 @@ func (w *answerWriter) Write(p []byte) (int, error) {
 		if len(p) == 0 {
 			return 0, nil
 		}
-		reason, h := reasonOf(w.err), w.Header()
-		refusalHeaders(w.realm, reason, w.err, func(name, value string) {
-			if h.Get(name) == "" {
-				h.Set(name, value)
-			}
-		})
+		reason := reasonOf(w.err)
+		refusalHeaders(w.Header(), w.realm, reason, w.err, false)
 		w.WriteHeader(reason.Status)
 	}
 	return w.ResponseWriter.Write(p)

@@ -41,7 +41,7 @@ func (v *Verifier) VerifyLogoutToken(ctx context.Context, token string, clientID
 		return nil, err
 	}
 	l := &LogoutToken{}
-	p, err := parse(token, kind{"logout+jwt", l.parse})
+	p, err := v.read(ctx, token, kind{"logout+jwt", l.parse})
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/seed-70fe37f4/logto/internal/refusal"
 )
 
 // Require returns middleware that lets a request through if it carries a valid
@@ -231,8 +233,9 @@ func (rt *route) admit(r *http.Request) (s *state, remembered bool, err error) {
 	t, remembered, err := rt.verifier.verify(r.Context(), token, known)
 	if err != nil {
 		// What was accepted is a token68; that of a refused one decides between
-		// 400 and 401. What is too long is not looked through.
-		if len(token) <= maxToken && !isToken68(token) {
+		// 400 and 401. So is what has been decoded, and what is too long is not looked
+		// through.
+		if refusal.Of(err).Reason.Step < refusal.Issuer && len(token) <= maxToken && !isToken68(token) {
 			err = errCredentials
 		}
 		return s, remembered, err

@@ -64,7 +64,7 @@ func (v *Verifier) verify(ctx context.Context, token string, known *verified) (_
 		}
 		// The ID stands for another key by now, which has to verify the signature.
 	}
-	p, err := parse(token, accessToken)
+	p, err := v.read(ctx, token, accessToken)
 	if err != nil {
 		return nil, false, err
 	}
@@ -139,19 +139,18 @@ func (v *Verifier) checkSignature(ctx context.Context, token string, sum tokenSu
 	if len(p.signature) != key.SignatureSize() {
 		return nil, errSignature
 	}
-	select {
-	case v.signatures <- struct{}{}:
-	default:
-		if err := v.queue(ctx); err != nil {
-			return nil, err
-		}
+	waited, err := v.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer v.leave()
+	if waited {
 		// Meanwhile another request may have had the answer.
 		if same := v.tokens.again(sum); same != nil && same.key == key {
-			<-v.signatures
 			return same, nil
 		}
 	}
-	if !v.check(p, key) {
+	if !key.Verify(p.algorithm, p.signingInput, p.signature) {
 		return nil, errSignature
 	}
 	if sum == (tokenSum{}) {
@@ -160,30 +159,49 @@ func (v *Verifier) checkSignature(ctx context.Context, token string, sum tokenSu
 	return &verified{claims: p.claims, key: key, sum: sum}, nil
 }
 
-// queue waits for a place among the signature checks. Where as many wait already as
-// may, it is an error at once.
-func (v *Verifier) queue(ctx context.Context) error {
+// enter takes a place among the signature checks, and tells whether it had to wait. Where
+// as many wait already as may, it is an error at once.
+func (v *Verifier) enter(ctx context.Context) (waited bool, err error) {
+	select {
+	case v.signatures <- struct{}{}:
+		return false, nil
+	default:
+	}
 	select {
 	case v.queued <- struct{}{}:
 	default:
-		return errQueueFull
+		return false, errQueueFull
 	}
 	defer func() { <-v.queued }()
 	select {
 	case v.signatures <- struct{}{}:
-		return nil
+		return true, nil
 	case <-ctx.Done():
-		return ended(ctx, "its signature check")
+		return true, ended(ctx, "its signature check")
 	}
 }
 
-// check does a signature check, and gives its place and its CPU away: in a flood these
-// checks keep all CPUs busy, and without that the connections of others are looked after
-// every 10 ms only.
-func (v *Verifier) check(p parsed, key *jwk.Key) bool {
-	defer runtime.Gosched()
-	defer func() { <-v.signatures }()
-	return key.Verify(p.algorithm, p.signingInput, p.signature)
+// leave gives the place away, and the CPU: in a flood these checks keep all CPUs busy, and
+// without that the connections of others are looked after every 10 ms only.
+func (v *Verifier) leave() {
+	<-v.signatures
+	runtime.Gosched()
+}
+
+// maxCheap is the size, in bytes, from which on a token is read in a place of the
+// signature checks: 16 KiB of junk, which anybody may send, cost as much to read as half
+// of one. Logto's tokens have about 700.
+const maxCheap = 2 << 10
+
+// read is [parse], in its turn.
+func (v *Verifier) read(ctx context.Context, token string, want kind) (parsed, error) {
+	if len(token) > maxCheap {
+		if _, err := v.enter(ctx); err != nil {
+			return parsed{}, err
+		}
+		defer v.leave()
+	}
+	return parse(token, want)
 }
 
 // expects is what the configuration says of a token.

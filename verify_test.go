@@ -293,3 +293,33 @@ func TestLeavingTheQueue(t *testing.T) {
 		s.verify(s.issuer.Token(logtotest.Token{User: "next"}), nil, 0, 1)
 	})
 }
+
+// A large token is read in its turn among the signature checks: junk of 16 KiB takes
+// nobody's time but that of other new tokens. A small one is refused at once.
+func TestLargeTokensAreReadInTurn(t *testing.T) {
+	inBubble(t, func(s *service) {
+		s.verify(s.token(), nil, 0, 1)
+		free := s.v.OccupyChecks()
+		junk := func(n int) string {
+			return b64([]byte(goodHeader(s.issuer))) + "." + b64([]byte(`{"x":"`+strings.Repeat("x", n)+`"}`)) + "." + b64(make([]byte, 96))
+		}
+		s.verify(junk(1000), logto.ErrInvalidToken, 0, 1)
+		done := make(chan error)
+		go func() {
+			_, err := s.v.Verify(ctx, junk(2000))
+			done <- err
+		}()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		select {
+		case err := <-done:
+			t.Errorf("read at once: %v", err)
+		default:
+		}
+		free()
+		if err := <-done; !errors.Is(err, logto.ErrInvalidToken) {
+			t.Errorf("error %v", err)
+		}
+		(s.v.OccupyChecks())() // its place is given back
+	})
+}

@@ -199,9 +199,137 @@ var BadTokens = []Bad{
 	}},
 }
 
+// Junk is what is dear to read: tokens of 16 KiB that come as far as the signature, which
+// has one byte, or are refused before. Each names the published key.
+var Junk = []struct {
+	Name  string
+	Token func(i *Issuer) string
+}{
+	{"members", junkPayload(func(k int) string { return fmt.Sprintf(`"%s":1,`, short(k)) })},
+	{"members in an object", junkWithin(`"x":{`, func(k int) string { return fmt.Sprintf(`"%s":1,`, short(k)) }, `"":1}`)},
+	{"members in act", junkWithin(`"act":{`, func(k int) string { return fmt.Sprintf(`"%s":1,`, short(k)) }, `"sub":1}`)},
+	{"objects of two members", junkWithin(`"x":[`, func(int) string { return `{"a":1,"b":1},` }, `{}]`)},
+	{"objects of one member", junkWithin(`"x":[`, func(int) string { return `{"":1},` }, `{}]`)},
+	{"objects of 17 members", junkWithin(`"x":[`, func(int) string {
+		return "{" + strings.Join(each(17, func(k int) string { return fmt.Sprintf(`"%s":1`, short(k)) }), ",") + "},"
+	}, `{}]`)},
+	{"empty objects", junkWithin(`"x":[`, func(int) string { return `{},` }, `{}]`)},
+	{"numbers", junkWithin(`"x":[`, func(int) string { return `1,` }, `1]`)},
+	{"64 deep", junkWithin(`"x":[`, func(int) string { return strings.Repeat("[", 62) + strings.Repeat("]", 62) + "," }, `1]`)},
+	{"objects, 64 deep", junkWithin(`"x":[`, func(int) string { return strings.Repeat(`{"":`, 62) + "1" + strings.Repeat("}", 62) + "," }, `1]`)},
+	{"too deep", junkWithin(`"x":[`, func(int) string { return "[" }, ``)},
+	{"names with an escape", junkPayload(func(k int) string { return fmt.Sprintf(`"%s\n":1,`, short(k)) })},
+	{"names of escapes", junkPayload(func(k int) string {
+		return fmt.Sprintf(`"\u%04x\u%04x":1,`, 'a'+k%20, 'A'+k/20)
+	})},
+	{"names of surrogate pairs", junkPayload(func(k int) string { return fmt.Sprintf(`"\ud83d\ude%02x%s":1,`, k%128, short(k)) })},
+	{"long names with one beginning", junkPayload(func(k int) string { return fmt.Sprintf(`"%s%04d":1,`, strings.Repeat("x", 40), k) })},
+	{"names of three bytes a character", junkPayload(func(k int) string { return fmt.Sprintf(`"%c":1,`, 0x4e00+k) })},
+	{"sub of escapes", junkWithin(`"sub":"`, func(int) string { return `\n` }, `"`)},
+	{"sub of \\u escapes", junkWithin(`"sub":"`, func(int) string { return `\u00e9` }, `"`)},
+	{"scope of surrogate pairs", junkWithin(`"scope":"`, func(int) string { return `\ud83d\ude00` }, `"`)},
+	{"sub beyond ASCII", junkWithin(`"sub":"`, func(int) string { return `é` }, `"`)},
+	{"sub beyond the BMP", junkWithin(`"sub":"`, func(int) string { return "\U0001f600" }, `"`)},
+	{"bad UTF-8 at the end", junkWithin(`"sub":"`, func(int) string { return `é` }, "\xff\"")},
+	{"audiences", junkWithin(`"aud":[`, func(int) string { return `"",` }, `""]`)},
+	{"64 audiences", junkWithin(padding+`"aud":[`, func(k int) string {
+		if k > 62 {
+			return ""
+		}
+		return `"` + strings.Repeat("x", 55) + `",`
+	}, `"https://api.example.test"]`)},
+	{"64 audiences of escapes", junkWithin(padding+`"aud":[`, func(k int) string {
+		if k > 62 {
+			return ""
+		}
+		return `"` + strings.Repeat(`\n`, 27) + `",`
+	}, `"https://api.example.test"]`)},
+	{"other audiences", junkWithin(padding+`"aud":[`, func(k int) string {
+		if k > 4 {
+			return ""
+		}
+		return `"https://` + strings.Repeat("%20x", 195) + `/",`
+	}, `"x"]`)},
+	{"other audiences of escapes", junkWithin(padding+`"aud":["`, func(k int) string {
+		if k > 2000 {
+			return ""
+		}
+		return `\n`
+	}, `"]`)},
+	{"another issuer", junkWithin(`"iss":"`, func(int) string { return `/` }, `"`)},
+	{"exp of digits", junkWithin(`"exp":1`, func(int) string { return `1` }, ``)},
+	{"iat of digits behind a point", junkWithin(`"iat":1.`, func(int) string { return `1` }, ``)},
+	{"exponent of digits", junkWithin(`"nbf":1e`, func(int) string { return `0` }, `1`)},
+	{"digits", junkWithin(`"x":1`, func(int) string { return `1` }, ``)},
+	{"white space", junkWithin(``, func(int) string { return " \t" }, `"x":1`)},
+	{"white space between", junkWithin(`"x":[`, func(int) string { return "1 , " }, `1]`)},
+	{"literals", junkWithin(`"x":[`, func(int) string { return "null," }, `1]`)},
+	{"header members", func(i *Issuer) string {
+		var b strings.Builder
+		for k := 0; b.Len() < 1400; k++ {
+			fmt.Fprintf(&b, `"%s\n":1,`, short(k))
+		}
+		return b64(`{`+b.String()+`"alg":"ES384","typ":"at+jwt","kid":"`+i.KeyID()+`"}`) + "." + b64(strings.Repeat(" ", 10_000)) + ".AA"
+	}},
+	{"signature", func(i *Issuer) string {
+		token := i.Token(logtotest.Token{})
+		token = token[:strings.LastIndexByte(token, '.')+1]
+		return token + strings.Repeat("A", (maxJunk-len(token))&^3)
+	}},
+}
+
+const maxJunk = 16 << 10
+
+// padding is for what is bounded by itself.
+var padding = `"x":[` + strings.Repeat(`{},`, 2600) + `1],`
+
+// short gives names of one or two bytes.
+func short(k int) string {
+	const alphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+	if k < len(alphabet) {
+		return alphabet[k : k+1]
+	}
+	return string([]byte{alphabet[k/len(alphabet)-1], alphabet[k%len(alphabet)]})
+}
+
+func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+
+func junkPayload(member func(k int) string) func(*Issuer) string {
+	return junkWithin("", member, `"":1`)
+}
+
+// junkWithin puts as many of one thing into a token as fit, before all else of it, which
+// has no member that this one sets.
+func junkWithin(before string, one func(k int) string, after string) func(*Issuer) string {
+	return func(i *Issuer) string {
+		header := b64(`{"alg":"ES384","typ":"at+jwt","kid":"`+i.KeyID()+`"}`) + "."
+		now := time.Now().Unix()
+		rest := ""
+		for _, claim := range []struct{ name, value string }{
+			{"iss", `"` + i.Target.Issuer() + `"`}, {"sub", `"u"`}, {"client_id", `"c"`}, {"aud", `"` + logtotest.Audience + `"`},
+			{"iat", fmt.Sprint(now)}, {"exp", fmt.Sprint(now + 3600)},
+		} {
+			if !strings.Contains(before, `"`+claim.name+`"`) {
+				rest += `,"` + claim.name + `":` + claim.value
+			}
+		}
+		room := (maxJunk-len(header)-len(".AA"))/4*3 - len("{"+before+after+rest+"}")
+		var b strings.Builder
+		for k := 0; ; k++ {
+			s := one(k)
+			if b.Len()+len(s) > room || s == "" {
+				break
+			}
+			b.WriteString(s)
+		}
+		return header + b64("{"+before+b.String()+after+rest+"}") + ".AA"
+	}
+}
+
 // UnknownKey mints a token that names a key nobody publishes.
 func (i *Issuer) UnknownKey() string {
-	return i.Token(logtotest.Token{Header: map[string]any{"kid": rand.Text() + rand.Text()}})
+	// So old that its key would be known.
+	return i.Token(logtotest.Token{Header: map[string]any{"kid": rand.Text() + rand.Text()}, Claims: map[string]any{"iat": time.Now().Add(-time.Minute).Unix()}})
 }
 
 // garbage makes what looks like a token and is random within: three parts of

@@ -368,6 +368,24 @@ func BenchmarkRefuseHTTP(b *testing.B) {
 	}
 }
 
+// What costs most to read before a signature is looked at: 16 KiB, by Verify, this library
+// only.
+func BenchmarkJunk(b *testing.B) {
+	i := issuer("ES384", 1)
+	for _, junk := range Junk {
+		b.Run(strings.ReplaceAll(junk.Name, " ", "-"), func(b *testing.B) {
+			c, token, ctx := start(b, Contestants[0], i), junk.Token(i), context.Background()
+			c.accepts(b, []string{i.Token(logtotest.Token{})})
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := c.Verify(ctx, token); err == nil {
+					b.Fatal("accepted")
+				}
+			}
+		})
+	}
+}
+
 // Sizes are well-signed tokens with a claim that makes them long. Who refuses
 // one has refused=1.
 func BenchmarkSize(b *testing.B) {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/seed-70fe37f4/logto"
 	"github.com/seed-70fe37f4/logto/logtotest"
 )
 
@@ -55,6 +56,24 @@ func TestKeySets(t *testing.T) {
 		}
 		if got, want := i.Fetches()-before, len(Contestants); got != want {
 			t.Errorf("%s: %d fetches by %d contestants", algorithm, got, want)
+		}
+	}
+}
+
+// Junk is as long as a token may be, and is read as far as it is meant to.
+func TestJunk(t *testing.T) {
+	i := NewIssuer("ES384", 1)
+	t.Cleanup(i.Close)
+	c := start(t, Contestants[0], i)
+	for _, junk := range Junk {
+		token := junk.Token(i)
+		if len(token) > maxJunk || len(token) < maxJunk*3/4 {
+			t.Errorf("%s: %d bytes", junk.Name, len(token))
+		}
+		_, err := c.Verify(t.Context(), token)
+		t.Logf("%-35s %.150v", junk.Name, err)
+		if reason := logto.Reason(err); reason != "signature" && reason != "malformed" && reason != "audience" && reason != "issuer" {
+			t.Errorf("%s: error %v", junk.Name, err)
 		}
 	}
 }

@@ -70,7 +70,7 @@ type scanner struct {
 }
 
 func (s *scanner) space() {
-	for s.pos < len(s.data) && strings.IndexByte(" \t\r\n", s.data[s.pos]) >= 0 {
+	for s.pos < len(s.data) && s.data[s.pos] <= ' ' { // in valid JSON that is white space
 		s.pos++
 	}
 }
@@ -148,7 +148,10 @@ func (s *scanner) value(depth int) (string, error) {
 	case c == '"':
 		s.string()
 	default:
-		for s.pos < len(s.data) && strings.IndexByte(",]} \t\r\n", s.data[s.pos]) < 0 {
+		for s.pos < len(s.data) {
+			if c := s.data[s.pos]; c <= ' ' || c == ',' || c == ']' || c == '}' {
+				break
+			}
 			s.pos++
 		}
 	}
