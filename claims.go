@@ -5,19 +5,17 @@ package logto
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
-	"github.com/seed-70fe37f4/logto/internal/quote"
 	"github.com/seed-70fe37f4/logto/internal/strictjson"
 )
 
 // Claims is what a verified access token says. It can't be changed and is safe
 // for concurrent use: requests with the same token may share one value.
 type Claims struct {
-	payload      []byte // JSON, as it was signed
+	payload      *string // JSON, as it was signed; a pointer, so that printing what holds Claims doesn't print it
 	issuer       string
 	subject      string
 	clientID     string
@@ -125,42 +123,38 @@ func (c *Claims) TokenID() string { return c.tokenID }
 // Actor is its JSON text, so that such a token never looks like the user's own.
 func (c *Claims) Actor() string { return c.actor }
 
-// Decode stores all claims, custom claims included, in the value that v points
-// to, as encoding/json does. Errors are those of encoding/json, or tell that
-// two member names differ only in case, which encoding/json would mix up.
+// Decode stores all claims, custom claims included, in the value that v points to, as
+// encoding/json does, with one difference: no claim is taken for another that differs
+// from it in case only.
+//
+//   - A struct field with a name in its json tag is filled by the claim of exactly that
+//     name, at any depth.
+//   - A field without a tag is filled by the claim of its name in any case. If two claims
+//     fit, that is an error. The claims that this package reads itself (sub, scope,
+//     organization_id and so on) fit in their own spelling only, so that no custom claim
+//     Sub stands in for sub.
+//   - In maps and interfaces all names are kept as they are.
+//   - A type with an UnmarshalJSON of its own gets the JSON as it was signed, and must
+//     see to it that it doesn't mix up names. If v itself is one, other than a
+//     json.RawMessage, a claim such as Sub is an error.
+//
+// Numbers are exact in fields of integer types, json.Number and json.RawMessage; in an
+// any they are float64. Errors are those of encoding/json, or as above. What v keeps is
+// its own: later changes to it reach no other request.
 func (c *Claims) Decode(v any) error {
-	if err := checkFolding(string(c.payload)); err != nil {
-		return err
+	payload := ""
+	if c.payload != nil {
+		payload = *c.payload
 	}
-	if err := json.Unmarshal(c.payload, v); err != nil {
+	if err := strictjson.Decode(payload, v, registered); err != nil {
 		return fmt.Errorf("logto: decoding claims: %w", err)
 	}
 	return nil
 }
 
-// checkFolding refuses an object that has, at any depth, two member names which
-// are the same to encoding/json.
-func checkFolding(object string) error {
-	names := map[string]bool{}
-	var check func(value string) error
-	check = func(value string) error {
-		switch value[0] {
-		case '{':
-			return checkFolding(value)
-		case '[':
-			return strictjson.Array(value, check)
-		}
-		return nil
-	}
-	return strictjson.Object([]byte(object), func(name, value string) error {
-		folded := strings.ToLower(strings.ToUpper(name)) // the long s and the Kelvin sign meet s and k
-		if names[folded] {
-			return fmt.Errorf("logto: decoding claims: two members differ only in case: %s", quote.String(name))
-		}
-		names[folded] = true
-		return check(value)
-	})
-}
+// registered are the claims that parseClaims reads. A customizer can't set most of them,
+// but it can set one that differs in case.
+var registered = []string{"iss", "sub", "client_id", "aud", "scope", "jti", "exp", "iat", "nbf", "organization_id", "act", "cnf"}
 
 // contextKey is the key of a *state in a request's context.
 type contextKey struct{}

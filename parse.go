@@ -142,7 +142,8 @@ func parseHeader(data []byte) (header, error) {
 // parseClaims reads a payload that nobody has verified yet: exact names, exact
 // types (RFC 9068 section 2.2, RFC 7519 section 4.1).
 func parseClaims(payload []byte) (*Claims, error) {
-	c := &Claims{payload: payload}
+	text := string(payload)
+	c := &Claims{payload: &text}
 	bad := func(name, value, want string) error {
 		return refusal.New(reasonMalformedClaims, "claim %s is %s: %s", name, quote.String(value), want)
 	}
