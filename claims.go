@@ -4,11 +4,16 @@
 package logto
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"strings"
 	"time"
 
+	"github.com/seed-70fe37f4/logto/internal/quote"
 	"github.com/seed-70fe37f4/logto/internal/strictjson"
 )
 
@@ -23,6 +28,7 @@ type Claims struct {
 	scope        string
 	tokenID      string
 	actor        string
+	actorKnown   bool // actor is an act.sub
 	organization string
 	bound        bool // to an organization, if only to an unknown one
 	issuedAt     time.Time
@@ -155,6 +161,77 @@ func (c *Claims) Decode(v any) error {
 // registered are the claims that parseClaims reads. A customizer can't set most of them,
 // but it can set one that differs in case.
 var registered = []string{"iss", "sub", "client_id", "aud", "scope", "jti", "exp", "iat", "nbf", "organization_id", "act", "cnf"}
+
+// String gives the IDs in the claims and the token's times, for a log. It is all that
+// package fmt prints of Claims, whatever the verb: custom claims may hold personal data.
+func (c *Claims) String() string {
+	if c == nil {
+		return "<nil>"
+	}
+	var b strings.Builder
+	for i, attr := range c.attrs() {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(attr.Key + "=")
+		if attr.Value.Kind() == slog.KindTime {
+			b.WriteString(stamp(attr.Value.Time()))
+		} else {
+			b.WriteString(quote.String(attr.Value.String()))
+		}
+	}
+	return b.String()
+}
+
+// Format makes String what package fmt prints, %#v and %d included.
+func (c Claims) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
+
+// LogValue is a [slog.LogValuer]'s: a group of what String gives.
+func (c *Claims) LogValue() slog.Value {
+	if c == nil {
+		return slog.Value{}
+	}
+	return slog.GroupValue(c.attrs()...)
+}
+
+// attrs are the IDs, by the names of their claims, and the times.
+func (c *Claims) attrs() []slog.Attr {
+	const (
+		notKnown = "(unknown)" // set to something else than an ID
+		longest  = 256         // bytes; Logto's IDs have 21, but a client ID may be a URL
+	)
+	id := func(name, value string) slog.Attr {
+		if len(value) > longest {
+			value = strings.ToValidUTF8(value[:longest], "") + "…"
+		}
+		return slog.String(name, value)
+	}
+	attrs := []slog.Attr{id("sub", c.subject), id("client_id", c.clientID)}
+	if c.bound {
+		attrs = append(attrs, id("organization_id", cmp.Or(c.organization, notKnown)))
+	}
+	switch {
+	case c.actorKnown:
+		attrs = append(attrs, id("act", c.actor))
+	case c.actor != "":
+		attrs = append(attrs, id("act", notKnown))
+	}
+	if c.tokenID != "" {
+		attrs = append(attrs, id("jti", c.tokenID))
+	}
+	return append(attrs, slog.Time("iat", c.issuedAt), slog.Time("exp", c.expiresAt))
+}
+
+// MarshalJSON always fails: Claims may hold personal data, which shouldn't get into an
+// answer or a log by being part of something else. Decode takes out what is needed.
+func (c Claims) MarshalJSON() ([]byte, error) {
+	return nil, errors.New("logto: Claims have no JSON: take from them what is needed, or all as they were signed by Decode into a json.RawMessage")
+}
+
+// UnmarshalJSON always fails: Claims come from a token that a [Verifier] has verified.
+func (c *Claims) UnmarshalJSON([]byte) error {
+	return errors.New("logto: Claims can't be made from JSON: keep the token and verify it again; for tests see package logtotest")
+}
 
 // contextKey is the key of a *state in a request's context.
 type contextKey struct{}

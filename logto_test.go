@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"reflect"
@@ -650,6 +651,109 @@ func TestDecode(t *testing.T) {
 type keeper struct{ kept []byte }
 
 func (k *keeper) UnmarshalJSON(data []byte) error { k.kept = data; return nil }
+
+// Nothing prints what is in a token beyond its IDs and times.
+func TestClaimsInLogs(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	v := newVerifier(t, issuer.Config())
+	verify := func(member string) *logto.Claims {
+		t.Helper()
+		c, err := v.Verify(ctx, issuer.Sign(goodHeader(issuer), strings.TrimSuffix(strings.Replace(goodPayload(issuer), `"read"`, `"alice@example.test"`, 1), "}")+`,"email":"alice@example.test"`+member+`}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	secrets := func(t *testing.T, printed string) {
+		t.Helper()
+		for _, secret := range []string{
+			"alice@example.test", "97 108 105 99 101", "616c696365", "61 6c 69 63 65", "616C696365", "0x61, 0x6c, 0x69", "YWxpY2",
+		} {
+			if strings.Contains(printed, secret) {
+				t.Errorf("prints %s:\n%s", secret, printed)
+			}
+		}
+	}
+	c := verify(`,"organization_id":"o1","act":{"sub":"bob"}`)
+	text := fmt.Sprintf("sub='user' client_id='test-app' organization_id='o1' act='bob' jti='j' iat=%s exp=%s",
+		c.IssuedAt().UTC().Format(time.RFC3339), c.ExpiresAt().UTC().Format(time.RFC3339))
+	if got := c.String(); got != text {
+		t.Errorf("String: %s, want %s", got, text)
+	}
+	hidden := struct{ c logto.Claims }{*c} // fmt calls no methods of what it holds
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X", "% x", "%o", "%t", "%9v"} {
+		for _, value := range []any{c, *c, []*logto.Claims{c}, struct{ C *logto.Claims }{c}, struct{ C logto.Claims }{*c}, map[string]any{"c": *c}} {
+			got := fmt.Sprintf(verb, value)
+			secrets(t, got)
+			if !strings.Contains(got, text) {
+				t.Errorf("%s of %T: %s", verb, value, got)
+			}
+		}
+		// Scopes are no custom claims, but the e-mail address is one.
+		if got := fmt.Sprintf(verb, hidden); strings.Count(got, "alice@example.test") > 1 || strings.Contains(got, "email") {
+			t.Errorf("%s of an unexported field: %s", verb, got)
+		}
+	}
+	for name, handler := range map[string]func(*logBuffer) slog.Handler{
+		"text": func(b *logBuffer) slog.Handler { return slog.NewTextHandler(b, nil) },
+		"JSON": func(b *logBuffer) slog.Handler { return slog.NewJSONHandler(b, nil) },
+	} {
+		for _, value := range []any{c, *c, struct{ C *logto.Claims }{c}, (*logto.Claims)(nil), logto.Claims{}} {
+			b := &logBuffer{}
+			slog.New(handler(b)).Info("x", "claims", value)
+			secrets(t, b.String())
+			if value == any(c) && (!strings.Contains(b.String(), "o1") || !strings.Contains(b.String(), "bob")) || strings.Contains(b.String(), "panic") {
+				t.Errorf("slog, %s: %s", name, b)
+			}
+		}
+	}
+	for name, test := range map[string]struct{ member, want, not string }{
+		"unknown organization": {`,"organization_id":{"name":"o7"}`, "organization_id='(unknown)'", "o7"},
+		"act of another type":  {`,"act":{"name":"o7"}`, "act='(unknown)'", "o7"},
+		"no act":               {`,"act":null`, "sub='user'", "act"},
+		"line end":             {`,"act":{"sub":"b\nlevel=ERROR"}`, `act='b\nlevel=ERROR'`, "\n"},
+		"long":                 {`,"act":{"sub":"` + strings.Repeat("é", 5000) + `"}`, "act='", strings.Repeat(`\u00e9`, 200)},
+	} {
+		if got := verify(test.member).String(); !strings.Contains(got, test.want) || strings.Contains(got, test.not) {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	b := &logBuffer{}
+	slog.New(slog.NewTextHandler(b, nil)).Info("x", "claims", verify(`,"act":{"sub":"`+strings.Repeat("é", 5000)+`"}`))
+	if len(b.String()) > 2000 {
+		t.Errorf("slog writes %d bytes", len(b.String()))
+	}
+
+	if got := fmt.Sprint((*logto.Claims)(nil)); got != "<nil>" {
+		t.Errorf("nil: %s", got)
+	}
+	if got := (*logto.Claims)(nil).String() + (*logto.Claims)(nil).LogValue().String(); got != "<nil><nil>" {
+		t.Errorf("nil: %s", got)
+	}
+	if got := fmt.Sprint(logto.Claims{}); !strings.HasPrefix(got, "sub=''") {
+		t.Errorf("the zero value: %s", got)
+	}
+}
+
+// Claims don't become JSON, nor are made of it, unnoticed.
+func TestClaimsAreNoJSON(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	c, err := newVerifier(t, issuer.Config()).Verify(ctx, issuer.Token(logtotest.Token{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, value := range []any{c, *c, struct{ C *logto.Claims }{c}, []logto.Claims{*c}} {
+		if got, err := json.Marshal(value); err == nil || !strings.Contains(err.Error(), "Decode") {
+			t.Errorf("%T: %s, %v", value, got, err)
+		}
+	}
+	for _, text := range []string{`{"sub":"admin"}`, `{}`, `null`, `"x"`} {
+		var made logto.Claims
+		if err := json.Unmarshal([]byte(text), &made); err == nil || !strings.Contains(err.Error(), "Verifier") && !strings.Contains(err.Error(), "verify") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
 
 func TestContextFunctions(t *testing.T) {
 	issuer := logtotest.NewIssuer(t)

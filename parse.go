@@ -175,7 +175,7 @@ func parseClaims(payload []byte) (*Claims, error) {
 			id, isString := strictjson.Unquote(value)
 			c.bindTo(id, isString)
 		case "act":
-			c.actor = actor(value)
+			c.actor, c.actorKnown = actor(value)
 		case "cnf":
 			// A token bound to a key (RFC 7800, RFC 9449, RFC 8705) is no bearer token.
 			return errBoundToKey
@@ -236,10 +236,10 @@ func (c *Claims) bindTo(id string, ok bool) {
 	c.organization, c.bound = id, true
 }
 
-// actor reads the act claim: see Claims.Actor.
-func actor(value string) string {
+// actor reads the act claim: see Claims.Actor. known tells that it is an ID.
+func actor(value string) (text string, known bool) {
 	if value == "null" {
-		return ""
+		return "", false
 	}
 	sub, ok := "", false
 	if value[0] == '{' {
@@ -251,7 +251,7 @@ func actor(value string) string {
 		})
 	}
 	if !ok || sub == "" {
-		return value
+		return value, false
 	}
-	return sub
+	return sub, true
 }
