@@ -62,23 +62,39 @@ func (c *Claims) UserID() string {
 // OrganizationID is the organization that the token is bound to: the
 // organization_id claim, or what follows urn:logto:organization: in the
 // audience. It is "" for a token that is bound to none, or to one that can't be
-// known: a claim of another type, two that differ. See [AnyOrganization].
+// known: a claim of another type, two that differ. So "" is no organization to compare
+// with: where the other side may be "" too, use [Claims.HasScopeIn] or [Organization].
 func (c *Claims) OrganizationID() string { return c.organization }
 
 // BoundToOrganization reports whether the token is bound to an organization, if
-// only to one that can't be known and has no OrganizationID. Whoever asks for
-// scopes by hand must ask for this too: see the function [Scopes].
+// only to one that can't be known and has no OrganizationID.
 func (c *Claims) BoundToOrganization() bool { return c.bound }
 
-// Scopes returns a new slice of the granted scopes. Logto drops silently what
-// the user's roles don't grant; an empty list is common and no error.
+// Scopes returns a new slice of the granted scopes, whatever organization the token is
+// bound to: it is to show them. To decide by a scope, ask [Claims.HasScope] or
+// [Claims.HasScopeIn]. Logto drops silently what the user's roles don't grant; an empty
+// list is common and no error.
 func (c *Claims) Scopes() []string {
 	return strings.FieldsFunc(c.scope, func(r rune) bool { return r == ' ' })
 }
 
-// HasScope reports whether the scope was granted, compared byte by byte. Ask
-// for the organization as well where there are any: see [Scopes].
-func (c *Claims) HasScope(scope string) bool {
+// HasScope reports whether a token that is bound to no organization grants the scope,
+// compared byte by byte. It is false for every token that is bound to one, known or not:
+// who is an admin in an organization of their own must not pass as an admin everywhere.
+// A true says nothing about any organization, for such a token carries the scopes of all
+// the user's organizations: see the function [Scopes].
+func (c *Claims) HasScope(scope string) bool { return !c.bound && c.grants(scope) }
+
+// HasScopeIn reports whether the token is bound to this organization and grants the scope,
+// compared byte by byte. It is false for an organization of "". A true proves that the
+// user, or the machine, is a member, but not that the organization gave the scope: see the
+// function [Organization].
+func (c *Claims) HasScopeIn(organization, scope string) bool {
+	return organization != "" && c.organization == organization && c.grants(scope)
+}
+
+// grants reports whether the scope is in the token, whatever organization it is for.
+func (c *Claims) grants(scope string) bool {
 	if scope == "" {
 		return false
 	}

@@ -97,6 +97,25 @@ func ExampleOrganization() {
 	// 403
 }
 
+// What belongs to an organization and what belongs to none, told apart by hand.
+func ExampleClaims_HasScope() {
+	for _, token := range []logtotest.Token{
+		{Scopes: []string{"manage"}},
+		{Scopes: []string{"manage"}, Organization: "acme"},
+		{Scopes: []string{"manage"}, Organization: "mallory-inc"},
+	} {
+		claims, err := v.Verify(context.Background(), issuer.Token(token))
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(claims.HasScope("manage"), claims.HasScopeIn("acme", "manage"))
+	}
+	// Output:
+	// true false
+	// false true
+	// false false
+}
+
 func ExampleOptional() {
 	h := logto.Optional(v)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if user := logto.UserID(r.Context()); user != "" {

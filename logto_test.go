@@ -505,6 +505,7 @@ func TestClaims(t *testing.T) {
 		{"HasScope", c.HasScope("write"), true},
 		{"HasScope, none", c.HasScope(""), false},
 		{"HasScope, part", c.HasScope("writ"), false},
+		{"HasScope, two", c.HasScope("read write"), false},
 		{"no Scopes", verify(issuer.Token(logtotest.Token{Machine: true})).Scopes(), []string{}},
 		{"TokenID", c.TokenID(), "j1"},
 		{"IssuedAt", c.IssuedAt().Unix(), int64(10)},
@@ -551,6 +552,51 @@ func TestClaims(t *testing.T) {
 	var typeErr *json.UnmarshalTypeError
 	if err := c.Decode(&wrong); !errors.As(err, &typeErr) {
 		t.Errorf("Decode into the wrong type: %v", err)
+	}
+}
+
+// Whom a scope in a token gives authority over: nobody but those of the organization that
+// the token is bound to, and everybody only if it is bound to none.
+func TestHasScope(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	cfg := issuer.Config()
+	cfg.OrganizationTokens = true
+	v := newVerifier(t, cfg)
+	type tk = logtotest.Token
+	admin := []string{"admin"}
+	for _, test := range []struct {
+		name, token string
+		global      bool
+		in          string // the only organization in which it is an admin's
+	}{
+		{"global", issuer.Token(tk{Scopes: admin}), true, ""},
+		{"machine's", issuer.Token(tk{Scopes: admin, Machine: true}), true, ""},
+		{"in an organization", issuer.Token(tk{Scopes: admin, Organization: "o1"}), false, "o1"},
+		{"in an organization, by audience", issuer.Token(tk{Scopes: admin, Organization: "o1", OrganizationOnly: true}), false, "o1"},
+		{"without scopes", issuer.Token(tk{}), false, ""},
+		{"without scopes in an organization", issuer.Token(tk{Organization: "o1"}), false, ""},
+		{"in two organizations", issuer.Token(tk{Scopes: admin, Organization: "o1", OrganizationOnly: true, Claims: map[string]any{"organization_id": "o2"}}), false, ""},
+		{"organization is a number", issuer.Token(tk{Scopes: admin, Claims: map[string]any{"organization_id": 42}}), false, ""},
+		{"organization is empty", issuer.Token(tk{Scopes: admin, Claims: map[string]any{"organization_id": ""}}), false, ""},
+		{"organization is null", issuer.Sign(goodHeader(issuer), strings.Replace(strings.TrimSuffix(goodPayload(issuer), "}")+`,"organization_id":null}`, `"read"`, `"admin"`, 1)), false, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c, err := v.Verify(ctx, test.token)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := c.HasScope("admin"); got != test.global {
+				t.Errorf("HasScope: %v", got)
+			}
+			for _, organization := range []string{"", "o1", "o2", "42", "null"} {
+				if got, want := c.HasScopeIn(organization, "admin"), organization != "" && organization == test.in; got != want {
+					t.Errorf("HasScopeIn %q: %v", organization, got)
+				}
+				if c.HasScopeIn(organization, "") || c.HasScopeIn(organization, "read") || c.HasScopeIn("admin", organization) {
+					t.Errorf("HasScopeIn %q of another scope", organization)
+				}
+			}
+		})
 	}
 }
 

@@ -79,7 +79,7 @@ func Scopes(all ...string) Requirement {
 	all = mustScopes(all)
 	return Requirement{scopes: all, refuses: func(_ *http.Request, c *Claims) *refusal.Refusal {
 		for _, scope := range all {
-			if !c.HasScope(scope) {
+			if !c.grants(scope) {
 				return missingScope("all", all, c)
 			}
 		}
@@ -93,7 +93,7 @@ func AnyScope(any ...string) Requirement {
 	any = mustScopes(any)
 	return Requirement{scopes: any, refuses: func(_ *http.Request, c *Claims) *refusal.Refusal {
 		for _, scope := range any {
-			if c.HasScope(scope) {
+			if c.grants(scope) {
 				return nil
 			}
 		}
