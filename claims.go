@@ -10,7 +10,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-70fe37f4/logto/internal/quote"
@@ -254,15 +256,21 @@ type contextKey struct{}
 
 // state is what Require and Optional leave in a request's context.
 type state struct {
-	claims       *Claims   // nil for an anonymous or refused request
-	token        *verified // that says so; nil if the claims came by NewContext: nobody verified them
-	verifier     *Verifier // nil by NewContext
-	organization bool      // a requirement has named the organization
+	claims       *Claims     // nil for an anonymous or refused request
+	token        *verified   // that says so; nil if the claims came by NewContext: nobody verified them
+	verifier     *Verifier   // nil by NewContext
+	organization bool        // a requirement has named the organization
+	accepted     atomic.Bool // the requirements are met; while they are asked, nothing may build on them
 }
 
 // vouchesFor reports whether v itself has accepted this very token.
 func (s *state) vouchesFor(v *Verifier, token string) bool {
-	return s.token != nil && s.verifier == v && s.token.sum == sumOf(token)
+	return s.accepted.Load() && s.token != nil && s.verifier == v && s.token.sum == sumOf(token)
+}
+
+// request is r with s in its context.
+func (s *state) request(r *http.Request) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), contextKey{}, s))
 }
 
 func fromContext(ctx context.Context) *state {
@@ -279,7 +287,8 @@ func NewContext(ctx context.Context, c *Claims) context.Context {
 }
 
 // FromContext returns the claims of the request's verified access token. It is
-// false for an anonymous request, which only [Optional] lets through.
+// false for an anonymous request, which only [Optional] lets through. In the functions of
+// a [Requirement] it returns the claims that are decided about.
 func FromContext(ctx context.Context) (*Claims, bool) {
 	if s := fromContext(ctx); s != nil && s.claims != nil {
 		return s.claims, true

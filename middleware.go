@@ -4,7 +4,6 @@
 package logto
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -69,7 +68,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if v.cfg.Observer != nil {
 		start = time.Now()
 	}
-	s, remembered, err := h.admit(r)
+	asked, s, remembered, err := h.admit(r)
 	if v.cfg.Observer != nil {
 		v.observe(r.Context(), start, Event{Remembered: remembered, Anonymous: err == nil && s.claims == nil, ReportOnly: h.reportOnly, Err: err})
 	}
@@ -80,7 +79,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	r = r.WithContext(context.WithValue(r.Context(), contextKey{}, s))
+	if r = asked; s.claims == nil {
+		r = s.request(r)
+	}
 	if err == nil || h.reportOnly {
 		h.next.ServeHTTP(w, r)
 	} else {
@@ -92,15 +93,17 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // admit returns what the handler, or if there is an error WriteError, will find
-// in the context.
-func (rt *route) admit(r *http.Request) (s *state, remembered bool, err error) {
+// in the context. asked is r, or the request with claims in its context that the
+// requirements were asked about. It is what the handler gets too: if they parsed a form,
+// the body is gone.
+func (rt *route) admit(r *http.Request) (asked *http.Request, s *state, remembered bool, err error) {
 	s = &state{verifier: rt.verifier}
 	token, err := bearerToken(r.Header)
 	if rt.optional && errors.Is(err, ErrNoToken) {
-		return s, false, nil
+		return r, s, false, nil
 	}
 	if err != nil {
-		return s, false, err
+		return r, s, false, err
 	}
 	var known *verified
 	if outer := fromContext(r.Context()); outer != nil && outer.vouchesFor(rt.verifier, token) {
@@ -113,14 +116,16 @@ func (rt *route) admit(r *http.Request) (s *state, remembered bool, err error) {
 		if len(token) <= maxToken && !isToken68(token) {
 			err = errCredentials
 		}
-		return s, remembered, err
+		return r, s, remembered, err
 	}
 	s.organization = s.organization || rt.requirements.nameOrganization
-	if err := rt.requirements.refuse(r, t.claims, s.organization); err != nil {
-		return s, remembered, err
-	}
 	s.token, s.claims = t, t.claims
-	return s, remembered, nil
+	r = s.request(r)
+	if err := rt.requirements.refuse(r, t.claims, s.organization); err != nil {
+		return r, &state{verifier: rt.verifier}, remembered, err
+	}
+	s.accepted.Store(true)
+	return r, s, remembered, nil
 }
 
 // bearerToken takes the token from the Authorization header (RFC 6750 section

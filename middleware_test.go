@@ -2,6 +2,7 @@ package logto_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -398,6 +399,113 @@ func TestSilentErrorHandler(t *testing.T) {
 		if w := serve(logto.Require(newVerifier(t, cfg))(http.NotFoundHandler()), "opaque"); w.Code != test.status {
 			t.Errorf("%s: status %d, want %d", name, w.Code, test.status)
 		}
+	}
+}
+
+// The functions of a requirement find the claims that are decided about, and nobody finds
+// them after a refusal.
+func TestRequirementsFindTheClaims(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	cfg := issuer.Config()
+	cfg.Logger = capture
+	handled, noted := 0, ""
+	cfg.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
+		handled++
+		if c, ok := logto.FromContext(r.Context()); ok {
+			t.Errorf("the ErrorHandler finds %v", c)
+		}
+		noted = r.FormValue("note")
+		logto.WriteError(w, r, err)
+	}
+	v := newVerifier(t, cfg)
+	other := newVerifier(t, cfg)
+	alice := issuer.Token(logtotest.Token{User: "alice", Organization: "o1", Claims: map[string]any{"plan": "pro"}})
+	bob := issuer.Token(logtotest.Token{User: "bob", Organization: "o2"})
+	note := func(got *string) func(*http.Request) {
+		return func(r *http.Request) {
+			custom, err := logto.ClaimsAs[struct{ Plan string }](r.Context())
+			*got = fmt.Sprint(logto.UserID(r.Context()), " ", logto.OrganizationID(r.Context()), " ", custom.Plan, " ", err)
+		}
+	}
+	requirements := map[string]func(see func(*http.Request), allow bool) logto.Requirement{
+		"Check": func(see func(*http.Request), allow bool) logto.Requirement {
+			return logto.Check(func(r *http.Request, c *logto.Claims) error {
+				if see(r); allow {
+					return nil
+				}
+				return errSuspended
+			})
+		},
+		"Organization": func(see func(*http.Request), allow bool) logto.Requirement {
+			return logto.Organization(func(r *http.Request) string {
+				if see(r); allow {
+					return logto.OrganizationID(r.Context())
+				}
+				return "o3"
+			})
+		},
+	}
+	for name, requirement := range requirements {
+		t.Run(name, func(t *testing.T) {
+			for _, allow := range []bool{true, false} {
+				var inCheck, inHandler string
+				route := logto.Require(v, requirement(note(&inCheck), allow))(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { note(&inHandler)(r) }))
+				for _, outer := range []struct {
+					name string
+					h    http.Handler
+				}{
+					{"alone", route},
+					{"in Require", logto.Require(v)(route)},
+					{"in Require of another token", logto.Require(other)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						r.Header.Set("Authorization", "Bearer "+alice)
+						route.ServeHTTP(w, r)
+					}))},
+				} {
+					inCheck, inHandler, handled = "", "", 0
+					token := alice
+					if outer.name == "in Require of another token" {
+						token = bob
+					}
+					w := serve(outer.h, token)
+					if want := "alice o1 pro <nil>"; inCheck != want || allow && (w.Code != 200 || inHandler != want) {
+						t.Errorf("%s: status %d, the requirement finds %q, the handler %q; want %q", outer.name, w.Code, inCheck, inHandler, want)
+					}
+					if !allow && (w.Code != 403 || handled != 1 || inHandler != "") {
+						t.Errorf("%s: status %d, handled %d times, the handler finds %q", outer.name, w.Code, handled, inHandler)
+					}
+				}
+			}
+		})
+		t.Run(name+" parses a form", func(t *testing.T) {
+			for _, allow := range []bool{true, false} {
+				got, inHandler := "", ""
+				h := logto.Require(v, requirement(func(r *http.Request) { got = r.FormValue("note") }, allow))(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { inHandler = r.FormValue("note") }))
+				r := httptest.NewRequest("POST", "/", strings.NewReader("note=kept"))
+				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				r.Header.Set("Authorization", "Bearer "+alice)
+				h.ServeHTTP(httptest.NewRecorder(), r)
+				if allow && (got != "kept" || inHandler != "kept") || !allow && noted != "kept" {
+					t.Errorf("the requirement finds %q, the handler %q, the ErrorHandler %q", got, inHandler, noted)
+				}
+			}
+		})
+		t.Run("Require in "+name, func(t *testing.T) {
+			// What isn't decided yet lends nothing to another decision: there, the
+			// route has no organization.
+			var inner, late *httptest.ResponseRecorder
+			var kept *http.Request
+			scopes := logto.Require(v, logto.Scopes("read"))(http.NotFoundHandler())
+			h := logto.Require(v, requirement(func(r *http.Request) {
+				inner, kept = httptest.NewRecorder(), r
+				scopes.ServeHTTP(inner, r)
+			}, false), logto.AnyOrganization())(http.NotFoundHandler())
+			serve(h, issuer.Token(logtotest.Token{Organization: "o1", Scopes: []string{"read"}}))
+			late = httptest.NewRecorder()
+			scopes.ServeHTTP(late, kept)
+			if inner.Code != 403 || late.Code != 403 {
+				t.Errorf("status %d, after the refusal %d; want 403", inner.Code, late.Code)
+			}
+		})
 	}
 }
 

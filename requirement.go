@@ -15,7 +15,9 @@ import (
 
 // A Requirement is something that a route asks of a valid token, made by
 // [Scopes], [AnyScope], [Organization], [AnyOrganization], [Users], [Machines] or
-// [Check].
+// [Check]. The functions given to Organization and Check get the request that the
+// handler will get. In its context [FromContext] finds the claims that are decided
+// about; after a refusal, nobody finds them.
 type Requirement struct {
 	refuses           func(r *http.Request, c *Claims) *refusal.Refusal // nil if it is met
 	scopes            []string                                          // for the challenge; nil for other requirements
