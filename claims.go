@@ -278,6 +278,9 @@ func fromContext(ctx context.Context) *state {
 	return s
 }
 
+// errNoMiddleware is a mistake of the service's, not of the client's.
+var errNoMiddleware = fmt.Errorf("%w: the context has no claims: is this handler behind Require or Optional, and is it the request's own context?", ErrNoToken)
+
 // NewContext returns a context in which [FromContext], [UserID] and the others find
 // c. It is for code that calls [Verifier.Verify] itself: an RPC interceptor, a
 // WebSocket handshake. [Require] doesn't trust such claims; it verifies the request's
@@ -318,11 +321,14 @@ func OrganizationID(ctx context.Context) string {
 
 // ClaimsAs decodes the claims of the request's token into a T, usually a struct
 // with json tags for custom claims: see [Claims.Decode]. The error is [ErrNoToken]
-// for an anonymous request.
+// for an anonymous request, and where neither [Require] nor [Optional] stands before.
 func ClaimsAs[T any](ctx context.Context) (T, error) {
 	var v T
 	c, ok := FromContext(ctx)
-	if !ok {
+	switch {
+	case !ok && fromContext(ctx) == nil:
+		return v, errNoMiddleware
+	case !ok:
 		return v, ErrNoToken
 	}
 	err := c.Decode(&v)

@@ -809,6 +809,15 @@ func TestContextFunctions(t *testing.T) {
 	if _, err := logto.ClaimsAs[custom](ctx); !errors.Is(err, logto.ErrNoToken) {
 		t.Errorf("ClaimsAs of nobody: %v", err)
 	}
+	// Whose mistake it is shows in the text.
+	if _, err := logto.ClaimsAs[custom](ctx); !strings.Contains(err.Error(), "behind Require") {
+		t.Errorf("ClaimsAs without Require: %v", err)
+	}
+	serve(logto.Optional(newVerifier(t, issuer.Config()))(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if _, err := logto.ClaimsAs[custom](r.Context()); err != logto.ErrNoToken {
+			t.Errorf("ClaimsAs of somebody anonymous: %v", err)
+		}
+	})), "")
 	if c, ok := logto.FromContext(ctx); ok || c != nil || logto.UserID(ctx) != "" || logto.OrganizationID(ctx) != "" {
 		t.Error("claims of nobody")
 	}
