@@ -115,6 +115,10 @@ var (
 		Remedy: "give the user a role with this permission of this API, let the page ask for it in scopes, then get a new token"})
 	reasonOrganization = forbidden("organization",
 		"the client must ask for the organization, getAccessToken(resource, organizationId), and the route must name it, logto.Organization(…)")
+	reasonNoOrganization = row(refusal.Reason{Code: "no_organization", Kind: ErrForbidden, Status: 403,
+		Error: reasonOrganization.Error, Sentence: reasonOrganization.Sentence,
+		Level:  slog.LevelWarn, // the service's own mistake, which no client can mend
+		Remedy: "the route must get the organization from where it is: logto.OrganizationPath with the name in the pattern, inside the mux"})
 	reasonKind = forbidden("user_or_machine",
 		"use a route without logto.Users or logto.Machines, or another kind of client")
 	reasonCheck = forbidden("check", "it is a Check of the service's own that refuses")

@@ -58,6 +58,7 @@ func Requests(t *testing.T, observe func(context.Context, logto.Event), n int) {
 		logto.Require(v)(ok), logto.Optional(v)(ok), logto.InsecureReportOnly(v)(ok),
 		logto.Require(v, logto.Scopes("read"))(ok), logto.Require(v, refused)(ok), logto.Require(v, logto.Machines())(ok),
 		logto.Require(v, logto.Organization(func(r *http.Request) string { return r.URL.Path }))(ok),
+		logto.Require(v, logto.OrganizationPath("organization"))(ok),
 	}
 	type token = logtotest.Token
 	for i := range n {

@@ -18,8 +18,8 @@ var Results = []string{Accepted, Anonymous, Refused, Reported}
 // Reasons are those of docs/troubleshooting.md.
 var Reasons = []string{
 	"algorithm", "audience", "bound_to_key", "check", "client", "expired", "issuer", "keys_unavailable", "malformed",
-	"malformed_request", "missing_scope", "no_token", "not_yet_valid", "opaque_token", "organization", "overload",
-	"signature", "unknown_key", "user_or_machine", "wrong_type",
+	"malformed_request", "missing_scope", "no_organization", "no_token", "not_yet_valid", "opaque_token", "organization",
+	"overload", "signature", "unknown_key", "user_or_machine", "wrong_type",
 }
 
 // Fetches are the results of a fetch of the key set.
