@@ -84,10 +84,10 @@ func ExampleScopes() {
 	// 200 Hello, alice!
 }
 
-func ExampleOrganization() {
-	organization := logto.Organization(func(r *http.Request) string { return r.PathValue("organization") })
+func ExampleOrganizationPath() {
 	mux := http.NewServeMux()
-	mux.Handle("GET /organizations/{organization}/orders", logto.Require(v, organization, logto.Scopes("read:orders"))(order))
+	mux.Handle("GET /organizations/{organization}/orders",
+		logto.Require(v, logto.OrganizationPath("organization"), logto.Scopes("read:orders"))(order))
 
 	token := issuer.Token(logtotest.Token{User: "alice", Organization: "acme", Scopes: []string{"read:orders"}})
 	try(mux, "/organizations/acme/orders", token)
@@ -95,6 +95,38 @@ func ExampleOrganization() {
 	// Output:
 	// 200 Hello, alice!
 	// 403
+}
+
+func ExampleOrganization() {
+	ofHost := map[string]string{"acme.example.test": "o1", "umbrella.example.test": "o2"}
+	organization := logto.Organization(func(r *http.Request) string { return ofHost[r.Host] })
+	h := logto.Require(v, organization)(hello)
+
+	token := issuer.Token(logtotest.Token{User: "alice", Organization: "o1"})
+	try(h, "https://acme.example.test/", token)
+	try(h, "https://umbrella.example.test/", token)
+	// Output:
+	// 200 Hello, alice!
+	// 403
+}
+
+// What belongs to an organization and what belongs to none, told apart by hand.
+func ExampleClaims_HasScope() {
+	for _, token := range []logtotest.Token{
+		{Scopes: []string{"manage"}},
+		{Scopes: []string{"manage"}, Organization: "acme"},
+		{Scopes: []string{"manage"}, Organization: "mallory-inc"},
+	} {
+		claims, err := v.Verify(context.Background(), issuer.Token(token))
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(claims.HasScope("manage"), claims.HasScopeIn("acme", "manage"))
+	}
+	// Output:
+	// true false
+	// false true
+	// false false
 }
 
 func ExampleOptional() {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"reflect"
@@ -548,6 +549,7 @@ func TestClaims(t *testing.T) {
 		{"HasScope", c.HasScope("write"), true},
 		{"HasScope, none", c.HasScope(""), false},
 		{"HasScope, part", c.HasScope("writ"), false},
+		{"HasScope, two", c.HasScope("read write"), false},
 		{"no Scopes", verify(issuer.Token(logtotest.Token{Machine: true})).Scopes(), []string{}},
 		{"TokenID", c.TokenID(), "j1"},
 		{"IssuedAt", c.IssuedAt().Unix(), int64(10)},
@@ -595,11 +597,250 @@ func TestClaims(t *testing.T) {
 	if err := c.Decode(&wrong); !errors.As(err, &typeErr) {
 		t.Errorf("Decode into the wrong type: %v", err)
 	}
-	// encoding/json takes the last of those that differ in case: a claim of
-	// another name must not become ours.
-	for _, members := range []string{`"plan":"free","PLAN":"pro"`, `"x":{"plan":1,"Plan":2}`, `"x":[{"ſ":1,"s":2}]`, `"SUB":"admin"`, `"x":[{"k":1,"\u212a":2}]`} {
-		if err := verify(rawClaim(issuer, members)).Decode(&custom); err == nil {
-			t.Errorf("Decode of %s: no error", members)
+}
+
+// Whom a scope in a token gives authority over: nobody but those of the organization that
+// the token is bound to, and everybody only if it is bound to none.
+func TestHasScope(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	cfg := issuer.Config()
+	cfg.OrganizationTokens = true
+	v := newVerifier(t, cfg)
+	type tk = logtotest.Token
+	admin := []string{"admin"}
+	for _, test := range []struct {
+		name, token string
+		global      bool
+		in          string // the only organization in which it is an admin's
+	}{
+		{"global", issuer.Token(tk{Scopes: admin}), true, ""},
+		{"machine's", issuer.Token(tk{Scopes: admin, Machine: true}), true, ""},
+		{"in an organization", issuer.Token(tk{Scopes: admin, Organization: "o1"}), false, "o1"},
+		{"in an organization, by audience", issuer.Token(tk{Scopes: admin, Organization: "o1", OrganizationOnly: true}), false, "o1"},
+		{"without scopes", issuer.Token(tk{}), false, ""},
+		{"without scopes in an organization", issuer.Token(tk{Organization: "o1"}), false, ""},
+		{"in two organizations", issuer.Token(tk{Scopes: admin, Organization: "o1", OrganizationOnly: true, Claims: map[string]any{"organization_id": "o2"}}), false, ""},
+		{"organization is a number", issuer.Token(tk{Scopes: admin, Claims: map[string]any{"organization_id": 42}}), false, ""},
+		{"organization is empty", issuer.Token(tk{Scopes: admin, Claims: map[string]any{"organization_id": ""}}), false, ""},
+		{"organization is null", issuer.Sign(goodHeader(issuer), strings.Replace(strings.TrimSuffix(goodPayload(issuer), "}")+`,"organization_id":null}`, `"read"`, `"admin"`, 1)), false, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c, err := v.Verify(ctx, test.token)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := c.HasScope("admin"); got != test.global {
+				t.Errorf("HasScope: %v", got)
+			}
+			for _, organization := range []string{"", "o1", "o2", "42", "null"} {
+				if got, want := c.HasScopeIn(organization, "admin"), organization != "" && organization == test.in; got != want {
+					t.Errorf("HasScopeIn %q: %v", organization, got)
+				}
+				if c.HasScopeIn(organization, "") || c.HasScopeIn(organization, "read") || c.HasScopeIn("admin", organization) {
+					t.Errorf("HasScopeIn %q of another scope", organization)
+				}
+			}
+		})
+	}
+}
+
+// A custom claim is never taken for another claim, and names that nobody looks at harm
+// nobody.
+func TestDecode(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	v := newVerifier(t, issuer.Config())
+	claims := func(members string) *logto.Claims {
+		t.Helper()
+		c, err := v.Verify(ctx, rawClaim(issuer, members))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	type subject struct {
+		Sub string `json:"sub"`
+	}
+	t.Run("names that nobody looks at", func(t *testing.T) {
+		c := claims(`"projects":{"aB3":1,"ab3":2},"x":[{"ſ":1,"s":2}],"Y":1,"y":2,"SUB":3`)
+		var projects struct{ Projects map[string]int }
+		var all map[string]any
+		var sub subject
+		if err := c.Decode(&all); err != nil || all["SUB"] != 3.0 || all["sub"] != "user" || len(all["projects"].(map[string]any)) != 2 {
+			t.Errorf("map: %v, %v", all, err)
+		}
+		if err := c.Decode(&projects); err != nil || projects.Projects["aB3"] != 1 || projects.Projects["ab3"] != 2 {
+			t.Errorf("projects: %v, %v", projects, err)
+		}
+		if err := c.Decode(&sub); err != nil || sub.Sub != "user" {
+			t.Errorf("struct: %v, %v", sub, err)
+		}
+	})
+	t.Run("claims in another case", func(t *testing.T) {
+		// Those that parseClaims reads, the ones that are absent here too.
+		type registered struct {
+			Iss, Sub, Client_id, Aud, Scope, Jti, Exp, Iat, Nbf, Organization_id, Act, Cnf any
+		}
+		var want, got registered
+		if err := claims(`"x":1`).Decode(&want); err != nil || want.Sub != "user" || want.Scope != "read" || want.Exp == nil {
+			t.Fatalf("%+v, %v", want, err)
+		}
+		var names []string
+		for _, name := range reflect.VisibleFields(reflect.TypeFor[registered]()) {
+			names = append(names, fmt.Sprintf("%q:1,%q:2", name.Name, strings.ToUpper(name.Name)))
+		}
+		if err := claims(strings.Join(names, ",")).Decode(&got); err != nil {
+			t.Fatal(err)
+		}
+		got.Iat, got.Exp = want.Iat, want.Exp
+		if got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	})
+	t.Run("two for one field", func(t *testing.T) {
+		var plan struct{ Plan string }
+		if err := claims(`"plan":"free","PLAN":"pro"`).Decode(&plan); err == nil || !strings.Contains(err.Error(), "'PLAN'") {
+			t.Errorf("error %v", err)
+		}
+	})
+	t.Run("numbers", func(t *testing.T) {
+		var n struct {
+			Int  int64
+			Num  json.Number
+			Raw  json.RawMessage
+			Uint uint64
+		}
+		err := claims(`"int":-9007199254740993,"num":12345678901234567890.123,"raw":1e400,"uint":18446744073709551615`).Decode(&n)
+		if err != nil || n.Int != -9007199254740993 || n.Num != "12345678901234567890.123" || string(n.Raw) != "1e400" || n.Uint != 18446744073709551615 {
+			t.Errorf("%+v, %v", n, err)
+		}
+	})
+	t.Run("as it was signed", func(t *testing.T) {
+		c := claims(`"x" : [1.0, "\u0061"]`)
+		var raw json.RawMessage
+		if err := c.Decode(&raw); err != nil || !strings.Contains(string(raw), `"x" : [1.0, "\u0061"]`) {
+			t.Errorf("%s, %v", raw, err)
+		}
+	})
+	t.Run("bytes that a type keeps", func(t *testing.T) {
+		c := claims(`"x":"y"`)
+		var mine keeper
+		if err := c.Decode(&mine); err != nil {
+			t.Fatal(err)
+		}
+		for i := range mine.kept {
+			mine.kept[i] = 'X'
+		}
+		var sub subject
+		if err := c.Decode(&sub); err != nil || sub.Sub != "user" {
+			t.Errorf("another request: %v, %v", sub, err)
+		}
+	})
+}
+
+// keeper keeps the bytes that it is given.
+type keeper struct{ kept []byte }
+
+func (k *keeper) UnmarshalJSON(data []byte) error { k.kept = data; return nil }
+
+// Nothing prints what is in a token beyond its IDs and times.
+func TestClaimsInLogs(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	v := newVerifier(t, issuer.Config())
+	verify := func(member string) *logto.Claims {
+		t.Helper()
+		c, err := v.Verify(ctx, issuer.Sign(goodHeader(issuer), strings.TrimSuffix(strings.Replace(goodPayload(issuer), `"read"`, `"alice@example.test"`, 1), "}")+`,"email":"alice@example.test"`+member+`}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	secrets := func(t *testing.T, printed string) {
+		t.Helper()
+		for _, secret := range []string{
+			"alice@example.test", "97 108 105 99 101", "616c696365", "61 6c 69 63 65", "616C696365", "0x61, 0x6c, 0x69", "YWxpY2",
+		} {
+			if strings.Contains(printed, secret) {
+				t.Errorf("prints %s:\n%s", secret, printed)
+			}
+		}
+	}
+	c := verify(`,"organization_id":"o1","act":{"sub":"bob"}`)
+	text := fmt.Sprintf("sub='user' client_id='test-app' organization_id='o1' act='bob' jti='j' iat=%s exp=%s",
+		c.IssuedAt().UTC().Format(time.RFC3339), c.ExpiresAt().UTC().Format(time.RFC3339))
+	if got := c.String(); got != text {
+		t.Errorf("String: %s, want %s", got, text)
+	}
+	hidden := struct{ c logto.Claims }{*c} // fmt calls no methods of what it holds
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X", "% x", "%o", "%t", "%9v"} {
+		for _, value := range []any{c, *c, []*logto.Claims{c}, struct{ C *logto.Claims }{c}, struct{ C logto.Claims }{*c}, map[string]any{"c": *c}} {
+			got := fmt.Sprintf(verb, value)
+			secrets(t, got)
+			if !strings.Contains(got, text) {
+				t.Errorf("%s of %T: %s", verb, value, got)
+			}
+		}
+		// Scopes are no custom claims, but the e-mail address is one.
+		if got := fmt.Sprintf(verb, hidden); strings.Count(got, "alice@example.test") > 1 || strings.Contains(got, "email") {
+			t.Errorf("%s of an unexported field: %s", verb, got)
+		}
+	}
+	for name, handler := range map[string]func(*logBuffer) slog.Handler{
+		"text": func(b *logBuffer) slog.Handler { return slog.NewTextHandler(b, nil) },
+		"JSON": func(b *logBuffer) slog.Handler { return slog.NewJSONHandler(b, nil) },
+	} {
+		for _, value := range []any{c, *c, struct{ C *logto.Claims }{c}, (*logto.Claims)(nil), logto.Claims{}} {
+			b := &logBuffer{}
+			slog.New(handler(b)).Info("x", "claims", value)
+			secrets(t, b.String())
+			if value == any(c) && (!strings.Contains(b.String(), "o1") || !strings.Contains(b.String(), "bob")) || strings.Contains(b.String(), "panic") {
+				t.Errorf("slog, %s: %s", name, b)
+			}
+		}
+	}
+	for name, test := range map[string]struct{ member, want, not string }{
+		"unknown organization": {`,"organization_id":{"name":"o7"}`, "organization_id='(unknown)'", "o7"},
+		"act of another type":  {`,"act":{"name":"o7"}`, "act='(unknown)'", "o7"},
+		"no act":               {`,"act":null`, "sub='user'", "act"},
+		"line end":             {`,"act":{"sub":"b\nlevel=ERROR"}`, `act='b\nlevel=ERROR'`, "\n"},
+		"long":                 {`,"act":{"sub":"` + strings.Repeat("é", 5000) + `"}`, "act='", strings.Repeat(`\u00e9`, 200)},
+	} {
+		if got := verify(test.member).String(); !strings.Contains(got, test.want) || strings.Contains(got, test.not) {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	b := &logBuffer{}
+	slog.New(slog.NewTextHandler(b, nil)).Info("x", "claims", verify(`,"act":{"sub":"`+strings.Repeat("é", 5000)+`"}`))
+	if len(b.String()) > 2000 {
+		t.Errorf("slog writes %d bytes", len(b.String()))
+	}
+
+	if got := fmt.Sprint((*logto.Claims)(nil)); got != "<nil>" {
+		t.Errorf("nil: %s", got)
+	}
+	if got := (*logto.Claims)(nil).String() + (*logto.Claims)(nil).LogValue().String(); got != "<nil><nil>" {
+		t.Errorf("nil: %s", got)
+	}
+	if got := fmt.Sprint(logto.Claims{}); !strings.HasPrefix(got, "sub=''") {
+		t.Errorf("the zero value: %s", got)
+	}
+}
+
+// Claims don't become JSON, nor are made of it, unnoticed.
+func TestClaimsAreNoJSON(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	c, err := newVerifier(t, issuer.Config()).Verify(ctx, issuer.Token(logtotest.Token{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, value := range []any{c, *c, struct{ C *logto.Claims }{c}, []logto.Claims{*c}} {
+		if got, err := json.Marshal(value); err == nil || !strings.Contains(err.Error(), "Decode") {
+			t.Errorf("%T: %s, %v", value, got, err)
+		}
+	}
+	for _, text := range []string{`{"sub":"admin"}`, `{}`, `null`, `"x"`} {
+		var made logto.Claims
+		if err := json.Unmarshal([]byte(text), &made); err == nil || !strings.Contains(err.Error(), "Verifier") && !strings.Contains(err.Error(), "verify") {
+			t.Errorf("%s: %v", text, err)
 		}
 	}
 }
@@ -612,6 +853,15 @@ func TestContextFunctions(t *testing.T) {
 	if _, err := logto.ClaimsAs[custom](ctx); !errors.Is(err, logto.ErrNoToken) {
 		t.Errorf("ClaimsAs of nobody: %v", err)
 	}
+	// Whose mistake it is shows in the text.
+	if _, err := logto.ClaimsAs[custom](ctx); !strings.Contains(err.Error(), "behind Require") {
+		t.Errorf("ClaimsAs without Require: %v", err)
+	}
+	serve(logto.Optional(newVerifier(t, issuer.Config()))(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if _, err := logto.ClaimsAs[custom](r.Context()); err != logto.ErrNoToken {
+			t.Errorf("ClaimsAs of somebody anonymous: %v", err)
+		}
+	})), "")
 	if c, ok := logto.FromContext(ctx); ok || c != nil || logto.UserID(ctx) != "" || logto.OrganizationID(ctx) != "" {
 		t.Error("claims of nobody")
 	}

@@ -4,7 +4,6 @@
 package logto
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -78,36 +77,39 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if v.cfg.Observer != nil {
 		start = time.Now()
 	}
-	s, remembered, err := h.admit(r)
+	s, remembered, err := h.identify(r)
+	inner := r // with the claims in its context, for the requirements and for the handler
+	if err == nil {
+		inner = s.request(r)
+		defer func() { giveBack(r, inner) }()
+		if s.claims != nil {
+			err = h.requirements.refuse(inner, s.claims, s.organization)
+		}
+	}
 	if v.cfg.Observer != nil {
 		v.observe(r.Context(), start, Event{Remembered: remembered, Anonymous: err == nil && s.claims == nil, ReportOnly: h.reportOnly, Err: err})
 	}
 	if err != nil {
 		v.logRefusal(r, err, h.reportOnly)
-		if v.cfg.ErrorHandler == nil && !h.reportOnly {
-			writeError(w, v.challenge, err)
-			return
-		}
 	}
-	if h.reportOnly {
-		if err != nil || fromContext(r.Context()) != nil {
-			h.next.ServeHTTP(w, r)
-			return
-		}
-		// A Require inside of it finds nothing to build upon.
-		s.token, s.organization = nil, false
-	}
-	inner := r.WithContext(context.WithValue(r.Context(), contextKey{}, s))
-	shareTrailer(r, inner)
-	defer giveBack(r, inner)
-	if err == nil {
+	switch {
+	case h.reportOnly && (err != nil || fromContext(r.Context()) != nil):
+		giveBack(r, inner) // a requirement may have parsed a form
+		inner = r
+		h.next.ServeHTTP(w, r)
+	case err == nil:
+		// A Require inside of what only reports finds nothing to build upon.
+		s.accepted.Store(!h.reportOnly)
 		h.next.ServeHTTP(w, inner)
-		return
-	}
-	answer := &answerWriter{ResponseWriter: w, realm: v.challenge, err: err}
-	v.cfg.ErrorHandler(answer, inner, err)
-	if !answer.begun {
+	case v.cfg.ErrorHandler == nil:
 		writeError(w, v.challenge, err)
+	default:
+		refused := (&state{verifier: v}).request(inner)
+		defer giveBack(inner, refused)
+		answer := &answerWriter{ResponseWriter: w, realm: v.challenge, err: err}
+		if v.cfg.ErrorHandler(answer, refused, err); !answer.begun {
+			writeError(w, v.challenge, err)
+		}
 	}
 }
 
@@ -215,16 +217,15 @@ func shareTrailer(r, inner *http.Request) {
 	}
 }
 
-// admit returns what the handler, or if there is an error WriteError, will find
-// in the context.
-func (rt *route) admit(r *http.Request) (s *state, remembered bool, err error) {
+// identify returns what the requirements and the handler will find in the context.
+func (rt *route) identify(r *http.Request) (s *state, remembered bool, err error) {
 	s = &state{verifier: rt.verifier}
 	token, err := bearerToken(r.Header)
 	if rt.optional && errors.Is(err, ErrNoToken) {
 		return s, false, nil
 	}
 	if err != nil {
-		return s, false, err
+		return nil, false, err
 	}
 	var known *verified
 	if outer := fromContext(r.Context()); outer != nil && outer.vouchesFor(rt.verifier, token) {
@@ -238,12 +239,9 @@ func (rt *route) admit(r *http.Request) (s *state, remembered bool, err error) {
 		if refusal.Of(err).Reason.Step < refusal.Issuer && len(token) <= maxToken && !isToken68(token) {
 			err = errCredentials
 		}
-		return s, remembered, err
+		return nil, remembered, err
 	}
 	s.organization = s.organization || rt.requirements.nameOrganization
-	if err := rt.requirements.refuse(r, t.claims, s.organization); err != nil {
-		return s, remembered, err
-	}
 	s.token, s.claims = t, t.claims
 	return s, remembered, nil
 }

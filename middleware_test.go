@@ -2,7 +2,9 @@ package logto_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -59,6 +61,8 @@ func TestContract(t *testing.T) {
 		"/read-or-write":   logto.Require(v, logto.AnyScope("read", "write")),
 		"/orgs/{org}":      logto.Require(v, orgOfPath),
 		"/orgs/{org}/read": logto.Require(v, logto.Scopes("read"), orgOfPath),
+		"/path/{org}":      logto.Require(v, logto.OrganizationPath("org"), logto.Scopes("read")),
+		"/typo/{org}":      logto.Require(v, logto.OrganizationPath("organization")),
 		"/org":             logto.Require(v, logto.AnyOrganization()),
 		"/org/read":        logto.Require(v, logto.AnyOrganization(), logto.Scopes("read")),
 		"/no-org":          logto.Require(v, logto.Organization(func(*http.Request) string { return "" })),
@@ -177,6 +181,13 @@ func TestContract(t *testing.T) {
 		{"two organization audiences", "/orgs/o1", claim("aud", []string{"urn:logto:organization:o1", "urn:logto:organization:o2"}), 403, noChallenge, ""},
 		{"empty organization, empty claim", "/no-org", claim("organization_id", ""), 403, noChallenge, ""},
 		{"empty organization, no claim", "/no-org", bearer(tk{}), 403, noChallenge, ""},
+		{"no organization, by path", "/path/o1", bearer(tk{Scopes: []string{"read"}}), 403, noChallenge, ""},
+		{"other organization, by path", "/path/o1", bearer(tk{Organization: "o2", Scopes: []string{"read"}}), 403, noChallenge, ""},
+		{"organization by path, no scope", "/path/o1", bearer(tk{Organization: "o1"}), 403, scope("read"), ""},
+		{"organization by path", "/path/o1", bearer(tk{Organization: "o1", Scopes: []string{"read"}}), 200, "", "Hello, user!"},
+		{"path has no such name", "/typo/o1", bearer(tk{Organization: "o1"}), 403, noChallenge, ""},
+		{"path has no such name, empty claim", "/typo/o1", claim("organization_id", ""), 403, noChallenge, ""},
+		{"path has no such name, no claim", "/typo/o1", bearer(tk{}), 403, noChallenge, ""},
 		{"organization", "/orgs/o1", bearer(tk{Organization: "o1"}), 200, "", "Hello, user!"},
 		{"organization by audience", "/orgs/o1", bearer(tk{Organization: "o1", OrganizationOnly: true}), 200, "", "Hello, user!"},
 		{"organization, no scope", "/orgs/o1/read", bearer(tk{Organization: "o1"}), 403, scope("read"), ""},
@@ -295,6 +306,9 @@ func TestPanicsAtWiring(t *testing.T) {
 		"nil Check":              func() { logto.Check(nil) },
 		"nil handler":            func() { logto.Require(v)(nil) },
 		"nil Organization":       func() { logto.Organization(nil) },
+		"empty OrganizationPath": func() { logto.OrganizationPath("") },
+		"braces":                 func() { logto.OrganizationPath("{organization}") },
+		"dots":                   func() { logto.OrganizationPath("organization...") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {
@@ -382,6 +396,170 @@ func TestErrorHandler(t *testing.T) {
 					t.Errorf("error %v is %v", got, err)
 				}
 			}
+		})
+	}
+}
+
+// The functions of a requirement find the claims that are decided about, and nobody finds
+// them after a refusal.
+func TestRequirementsFindTheClaims(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	cfg := issuer.Config()
+	cfg.Logger = capture
+	handled, noted := 0, ""
+	cfg.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
+		handled++
+		if c, ok := logto.FromContext(r.Context()); ok {
+			t.Errorf("the ErrorHandler finds %v", c)
+		}
+		noted = r.FormValue("note")
+		logto.WriteError(w, r, err)
+	}
+	v := newVerifier(t, cfg)
+	other := newVerifier(t, cfg)
+	alice := issuer.Token(logtotest.Token{User: "alice", Organization: "o1", Claims: map[string]any{"plan": "pro"}})
+	bob := issuer.Token(logtotest.Token{User: "bob", Organization: "o2"})
+	note := func(got *string) func(*http.Request) {
+		return func(r *http.Request) {
+			custom, err := logto.ClaimsAs[struct{ Plan string }](r.Context())
+			*got = fmt.Sprint(logto.UserID(r.Context()), " ", logto.OrganizationID(r.Context()), " ", custom.Plan, " ", err)
+		}
+	}
+	requirements := map[string]func(see func(*http.Request), allow bool) logto.Requirement{
+		"Check": func(see func(*http.Request), allow bool) logto.Requirement {
+			return logto.Check(func(r *http.Request, c *logto.Claims) error {
+				if see(r); allow {
+					return nil
+				}
+				return errSuspended
+			})
+		},
+		"Organization": func(see func(*http.Request), allow bool) logto.Requirement {
+			return logto.Organization(func(r *http.Request) string {
+				if see(r); allow {
+					return logto.OrganizationID(r.Context())
+				}
+				return "o3"
+			})
+		},
+	}
+	for name, requirement := range requirements {
+		t.Run(name, func(t *testing.T) {
+			for _, allow := range []bool{true, false} {
+				var inCheck, inHandler string
+				route := logto.Require(v, requirement(note(&inCheck), allow))(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { note(&inHandler)(r) }))
+				for _, outer := range []struct {
+					name string
+					h    http.Handler
+				}{
+					{"alone", route},
+					{"in Require", logto.Require(v)(route)},
+					{"in Require of another token", logto.Require(other)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						r.Header.Set("Authorization", "Bearer "+alice)
+						route.ServeHTTP(w, r)
+					}))},
+				} {
+					inCheck, inHandler, handled = "", "", 0
+					token := alice
+					if outer.name == "in Require of another token" {
+						token = bob
+					}
+					w := serve(outer.h, token)
+					if want := "alice o1 pro <nil>"; inCheck != want || allow && (w.Code != 200 || inHandler != want) {
+						t.Errorf("%s: status %d, the requirement finds %q, the handler %q; want %q", outer.name, w.Code, inCheck, inHandler, want)
+					}
+					if !allow && (w.Code != 403 || handled != 1 || inHandler != "") {
+						t.Errorf("%s: status %d, handled %d times, the handler finds %q", outer.name, w.Code, handled, inHandler)
+					}
+				}
+			}
+		})
+		t.Run(name+" parses a form", func(t *testing.T) {
+			for _, allow := range []bool{true, false} {
+				got, inHandler := "", ""
+				h := logto.Require(v, requirement(func(r *http.Request) { got = r.FormValue("note") }, allow))(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { inHandler = r.FormValue("note") }))
+				r := httptest.NewRequest("POST", "/", strings.NewReader("note=kept"))
+				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				r.Header.Set("Authorization", "Bearer "+alice)
+				h.ServeHTTP(httptest.NewRecorder(), r)
+				if allow && (got != "kept" || inHandler != "kept") || !allow && noted != "kept" {
+					t.Errorf("the requirement finds %q, the handler %q, the ErrorHandler %q", got, inHandler, noted)
+				}
+			}
+		})
+		t.Run("Require in "+name, func(t *testing.T) {
+			// What isn't decided yet lends nothing to another decision: there, the
+			// route has no organization.
+			var inner, late *httptest.ResponseRecorder
+			var kept *http.Request
+			scopes := logto.Require(v, logto.Scopes("read"))(http.NotFoundHandler())
+			h := logto.Require(v, requirement(func(r *http.Request) {
+				inner, kept = httptest.NewRecorder(), r
+				scopes.ServeHTTP(inner, r)
+			}, false), logto.AnyOrganization())(http.NotFoundHandler())
+			serve(h, issuer.Token(logtotest.Token{Organization: "o1", Scopes: []string{"read"}}))
+			late = httptest.NewRecorder()
+			scopes.ServeHTTP(late, kept)
+			if inner.Code != 403 || late.Code != 403 {
+				t.Errorf("status %d, after the refusal %d; want 403", inner.Code, late.Code)
+			}
+		})
+	}
+}
+
+// Where the route doesn't say which organization is meant, the log names the route.
+func TestRouteWithoutOrganization(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	for _, test := range []struct {
+		name, pattern, path string
+		outside             bool // of the mux
+		requirement         logto.Requirement
+		reason, level       string
+		want                []string
+	}{
+		{"typo", "/organizations/{organisation}/x", "/organizations/o1/x", false, logto.OrganizationPath("organization"), "no_organization", "WARN",
+			[]string{"{organization} is empty", "/organizations/{organisation}/x", "the name in the pattern"}},
+		{"around the mux", "/organizations/{organization}", "/organizations/o1", true, logto.OrganizationPath("organization"), "no_organization", "WARN",
+			[]string{"{organization} is empty", "inside the mux"}},
+		{"nothing behind the slash", "/organizations/{organization...}", "/organizations/", false, logto.OrganizationPath("organization"), "no_organization", "WARN",
+			[]string{"{organization} is empty"}},
+		{"function", "/", "/", false, logto.Organization(func(r *http.Request) string { return r.PathValue("organization") }), "no_organization", "WARN",
+			[]string{"the function given to logto.Organization"}},
+		{"other organization", "/organizations/{organization}", "/organizations/o2", false, logto.OrganizationPath("organization"), "organization", "INFO",
+			[]string{"the request's 'o2'", "the client must ask for it"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			log := &logBuffer{}
+			cfg := issuer.Config()
+			cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
+			var reason string
+			cfg.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
+				reason = logto.Reason(err)
+				logto.WriteError(w, r, err)
+			}
+			mux := http.NewServeMux()
+			protect := logto.Require(newVerifier(t, cfg), test.requirement)
+			h := protect(mux)
+			if !test.outside {
+				h = mux
+				mux.Handle(test.pattern, protect(http.NotFoundHandler()))
+			}
+			r := httptest.NewRequest("GET", test.path, nil)
+			r.Header.Set("Authorization", "Bearer "+issuer.Token(logtotest.Token{Organization: "o1"}))
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code != 403 || reason != test.reason || !strings.Contains(log.String(), "level="+test.level) {
+				t.Errorf("status %d, reason %s, log %s", w.Code, reason, log)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(log.String(), want) {
+					t.Errorf("log without %q: %s", want, log)
+				}
+			}
+			if blamed := strings.Contains(log.String(), "the client must"); blamed != (test.reason == "organization") {
+				t.Errorf("the client is blamed: %s", log)
+			}
+			_, _ = fmt.Fprintln(&captured, log)
 		})
 	}
 }

@@ -160,7 +160,8 @@ func parseHeader(data []byte, want string) (header, error) {
 // parseClaims reads a payload that nobody has verified yet: exact names, exact
 // types (RFC 9068 section 2.2, RFC 7519 section 4.1).
 func parseClaims(payload []byte) (*Claims, error) {
-	c := &Claims{payload: payload}
+	text := string(payload)
+	c := &Claims{payload: &text}
 	bad := func(name, value, want string) error {
 		return refusal.New(reasonMalformedClaims, "claim %s is %s: %s", name, quote.String(value), want)
 	}
@@ -192,7 +193,7 @@ func parseClaims(payload []byte) (*Claims, error) {
 			id, isString := strictjson.Unquote(value)
 			c.bindTo(id, isString)
 		case "act":
-			c.actor = actor(value)
+			c.actor, c.actorKnown = actor(value)
 		case "cnf":
 			// A token bound to a key (RFC 7800, RFC 9449, RFC 8705) is no bearer token.
 			return errBoundToKey
@@ -257,10 +258,10 @@ func (c *Claims) bindTo(id string, ok bool) {
 	c.organization, c.bound = id, true
 }
 
-// actor reads the act claim: see Claims.Actor.
-func actor(value string) string {
+// actor reads the act claim: see Claims.Actor. known tells that it is an ID.
+func actor(value string) (text string, known bool) {
 	if value == "null" {
-		return ""
+		return "", false
 	}
 	sub, ok := "", false
 	if value[0] == '{' {
@@ -272,7 +273,7 @@ func actor(value string) string {
 		})
 	}
 	if !ok || sub == "" {
-		return value
+		return value, false
 	}
-	return sub
+	return sub, true
 }

@@ -129,6 +129,10 @@ var (
 		Remedy: "give the user a role with this permission of this API, let the page ask for it in scopes, then get a new token"})
 	reasonOrganization = forbidden("organization",
 		"the client must ask for the organization, getAccessToken(resource, organizationId), and the route must name it, logto.Organization(…)")
+	reasonNoOrganization = row(refusal.Reason{Code: "no_organization", Kind: ErrForbidden, Status: 403,
+		Error: reasonOrganization.Error, Sentence: reasonOrganization.Sentence,
+		Level:  slog.LevelWarn, // the service's own mistake, which no client can mend
+		Remedy: "the route must get the organization from where it is: logto.OrganizationPath with the name in the pattern, inside the mux"})
 	reasonKind = forbidden("user_or_machine",
 		"use a route without logto.Users or logto.Machines, or another kind of client")
 	reasonCheck = forbidden("check", "it is a Check of the service's own that refuses")
@@ -490,7 +494,7 @@ func noOrganization(c *Claims) *refusal.Refusal {
 // organizationNotNamed is for a route that asks for a scope and doesn't say where.
 func organizationNotNamed(c *Claims) *refusal.Refusal {
 	return refusal.New(reasonOrganization, "the token is bound to organization %s, and the route asks for a scope without naming the organization: "+
-		"add logto.Organization(…), or logto.AnyOrganization() if it doesn't matter which", quote.String(c.organization)).
+		"add logto.Organization(…), or logto.AnyOrganization() if it doesn't matter which; if the route belongs to no organization, the client must ask for a token without one", quote.String(c.organization)).
 		With("the route must name the organization, logto.Organization(…); or the client asks for a token without one")
 }
 
@@ -500,7 +504,7 @@ func unreadableOrganization(c *Claims) *refusal.Refusal {
 	if !c.bound || c.organization != "" {
 		return nil
 	}
-	return refusal.New(reasonOrganization, "the token's organization_id is no text, or empty, or not the organization of its audience").
+	return refusal.New(reasonOrganization, "the token's organization_id is no text, or empty, or not the organization of its audience: look at the JWT customizer").
 		With("take organization_id out of the JWT customizer: Logto sets it itself")
 }
 

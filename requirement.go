@@ -16,8 +16,10 @@ import (
 )
 
 // A Requirement is something that a route asks of a valid token, made by
-// [Scopes], [AnyScope], [Organization], [AnyOrganization], [Users], [Machines] or
-// [Check].
+// [Scopes], [AnyScope], [Organization], [OrganizationPath], [AnyOrganization], [Users],
+// [Machines] or [Check]. The functions given to Organization and Check get the request that
+// the handler will get. In its context [FromContext] finds the claims that are decided
+// about; after a refusal, nobody finds them.
 type Requirement struct {
 	refuses           func(r *http.Request, c *Claims) *refusal.Refusal // nil if it is met
 	scopes            []string                                          // for the challenge; nil for other requirements
@@ -72,15 +74,19 @@ func (q *requirements) refuse(r *http.Request, c *Claims, organizationNamed bool
 // panics if there is none, or on one that can't be a scope.
 //
 // A token that is bound to an organization is refused unless the route, or an
-// outer [Require], also has [Organization] or [AnyOrganization]: a user who administers
-// an organization of their own must not pass where a global role is meant. The
-// reverse holds too: a user's token without organization carries the scopes of
-// all their organizations, so for what belongs to one, name it.
+// outer [Require], also has [OrganizationPath], [Organization] or [AnyOrganization]: a user
+// who administers an organization of their own must not pass where a global role is meant.
+//
+// What a scope proves depends on the token that it is in. Without an organization, the
+// user has it globally or in some organization, no matter which: Logto puts the scopes
+// of all of them into such a token. Within an organization that the route names, the user
+// is a member of it, and has the scope there or globally: see [Organization]. So don't
+// give one scope two meanings, and name the organization of what belongs to one.
 func Scopes(all ...string) Requirement {
 	all = mustScopes(all)
 	return Requirement{scopes: all, refuses: func(_ *http.Request, c *Claims) *refusal.Refusal {
 		for _, scope := range all {
-			if !c.HasScope(scope) {
+			if !c.grants(scope) {
 				return missingScope("all", all, c)
 			}
 		}
@@ -94,7 +100,7 @@ func AnyScope(any ...string) Requirement {
 	any = mustScopes(any)
 	return Requirement{scopes: any, refuses: func(_ *http.Request, c *Claims) *refusal.Refusal {
 		for _, scope := range any {
-			if c.HasScope(scope) {
+			if c.grants(scope) {
 				return nil
 			}
 		}
@@ -116,15 +122,52 @@ func mustScopes(scopes []string) []string {
 	return slices.Clone(scopes)
 }
 
+// OrganizationPath requires that the token is bound to the organization in the request's
+// path, where the pattern of the [http.ServeMux], or of a router that calls
+// [http.Request.SetPathValue], has {name}:
+//
+//	mux.Handle("GET /organizations/{organization}/orders",
+//		logto.Require(v, logto.OrganizationPath("organization"), logto.Scopes("read:orders"))(orders))
+//
+// It panics if name is empty, or no name: it is written without braces. For all else see
+// [Organization].
+func OrganizationPath(name string) Requirement {
+	if name == "" || strings.ContainsAny(name, "{}/. ") {
+		panic(fmt.Sprintf("logto: OrganizationPath(%q): want the name of a path value, as in {organization} but without the braces", name))
+	}
+	return organization(func(r *http.Request) string { return r.PathValue(name) }, func(r *http.Request) string {
+		return fmt.Sprintf("the path value {%s} is empty, and the pattern that has matched is %q: is it the name in the pattern, and does Require stand inside the mux, around the handler?", name, r.Pattern)
+	})
+}
+
 // Organization requires that the token is bound to the organization that id
-// gives for the request, from its path for instance. It refuses a token without
-// an organization and an id of "". It panics if id is nil.
+// gives for the request, from its host name for instance; from the path, see
+// [OrganizationPath]. In the context of id's request, [FromContext] finds the claims.
+//
+// It refuses a token without an organization, and every token if id gives "": that is a
+// mistake of the service's, and is logged at warning level as such. It panics if id is nil.
+//
+// With [Scopes] beside it: a token for an organization also carries the scopes that the
+// user has globally. So the two together prove that the user is a member of the
+// organization and has the scope, but not that the organization gave it: a member
+// without any role there passes, if they have the scope globally. Where that
+// matters, use scopes that no global role grants.
 func Organization(id func(*http.Request) string) Requirement {
 	if id == nil {
 		panic("logto: Organization(nil)")
 	}
+	return organization(id, func(*http.Request) string {
+		return `the function given to logto.Organization has returned "": does it look in the right place, and does Require stand behind what puts it there?`
+	})
+}
+
+// organization compares with what id gives; mistake says why it gives nothing.
+func organization(id, mistake func(*http.Request) string) Requirement {
 	return Requirement{namesOrganization: true, refuses: func(r *http.Request, c *Claims) *refusal.Refusal {
-		if want := id(r); want == "" || c.organization != want {
+		switch want := id(r); {
+		case want == "":
+			return refusal.New(reasonNoOrganization, "the service doesn't say which organization the request is about: %s", mistake(r))
+		case c.organization != want:
 			return wrongOrganization(c, want)
 		}
 		return nil

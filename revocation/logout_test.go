@@ -64,7 +64,7 @@ func TestLogout(t *testing.T) {
 				t.Fatal(err)
 			}
 			h := list.Logout(v, test.revoke, "other", logtotest.ClientID)
-			before := issuer.Token(logtotest.Token{User: "alice"})
+			before := issuer.Token(logtotest.Token{User: "alice", Claims: map[string]any{"iat": time.Now().Add(-time.Minute).Unix()}})
 			send := func() int {
 				r := httptest.NewRequest(test.method, "/logout", strings.NewReader(test.body))
 				r.Header.Set("Content-Type", test.contentType)

@@ -60,12 +60,10 @@ func run(ctx context.Context, addr string, getenv func(string) string, out io.Wr
 
 // api is the service: what a route asks of its callers stands beside it.
 func api(v *logto.Verifier) http.Handler {
-	organization := logto.Organization(func(r *http.Request) string { return r.PathValue("organization") })
-
 	mux := http.NewServeMux()
 	mux.Handle("GET /api/hello", logto.Require(v)(http.HandlerFunc(hello)))
 	mux.Handle("GET /api/things", logto.Require(v, logto.Scopes("read:things"))(http.HandlerFunc(hello)))
-	mux.Handle("GET /api/organizations/{organization}", logto.Require(v, organization)(http.HandlerFunc(hello)))
+	mux.Handle("GET /api/organizations/{organization}", logto.Require(v, logto.OrganizationPath("organization"))(http.HandlerFunc(hello)))
 	mux.Handle("GET /api/public", logto.Optional(v)(http.HandlerFunc(hello)))
 	return mux
 }

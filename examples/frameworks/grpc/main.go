@@ -99,11 +99,9 @@ func authenticate(ctx context.Context, v *logto.Verifier, method string) (contex
 		// token, and the client shall not sign in again.
 		return nil, status.Error(codes.Unavailable, "the access token can't be checked now")
 	}
-	// A scope that was granted in an organization proves nothing outside of it:
-	// logto.Scopes refuses such a token, and so must what stands in for it. For a
-	// method that belongs to an organization, compare claims.OrganizationID with the
-	// one in the request instead.
-	if scope := scopes[method]; scope != "" && (!claims.HasScope(scope) || claims.BoundToOrganization()) {
+	// HasScope is false for a token that is bound to an organization. For a method
+	// that belongs to one, ask claims.HasScopeIn with the one in the request instead.
+	if scope := scopes[method]; scope != "" && !claims.HasScope(scope) {
 		slog.InfoContext(ctx, "call refused", "method", method, "reason", "missing_scope", "want", scope)
 		return nil, status.Error(codes.PermissionDenied, "the access token does not permit this")
 	}

@@ -65,6 +65,9 @@ func tokenInfo(ctx context.Context, _ string, _ *http.Request) (*auth.TokenInfo,
 		return nil, auth.ErrInvalidToken
 	}
 	return &auth.TokenInfo{
+		// Require has refused tokens that are bound to an organization. Without a
+		// Scopes among its requirements it would not have, and these scopes would
+		// prove nothing: then ask claims.HasScope or claims.HasScopeIn.
 		Scopes:     claims.Scopes(),
 		Expiration: claims.ExpiresAt(),
 		// In a server with sessions, the SDK ties each to its user by this. So it

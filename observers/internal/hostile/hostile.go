@@ -61,6 +61,7 @@ func Requests(t *testing.T, observe func(context.Context, logto.Event), n int) {
 		logto.Require(v, logto.Check(func(r *http.Request, _ *logto.Claims) error {
 			return fmt.Errorf("%s: %w", r.URL.Path, context.DeadlineExceeded)
 		}))(ok),
+		logto.Require(v, logto.OrganizationPath("organization"))(ok),
 	}
 	type token = logtotest.Token
 	for i := range n {

@@ -24,14 +24,14 @@ var Results = []string{Accepted, Anonymous, Refused, Reported, Unavailable}
 // Reasons are those of docs/troubleshooting.md.
 var Reasons = []string{
 	"algorithm", "audience", "bound_to_key", "canceled", "check", "check_unavailable", "client", "deadline_exceeded", "expired", "issuer",
-	"keys_unavailable", "malformed", "malformed_request", "missing_scope", "no_token", "not_yet_valid", "opaque_token", "organization", "overload",
-	"signature", "unknown_key", "user_or_machine", "wrong_type",
+	"key_not_yet_known", "keys_unavailable", "malformed", "malformed_request", "missing_scope", "no_organization", "no_token", "not_yet_valid",
+	"opaque_token", "organization", "overload", "revocation_unavailable", "revoked", "signature", "unknown_key", "user_or_machine", "wrong_type",
 }
 
 // Result is that of a check with one of the Reasons on a route that doesn't only report.
 func Result(reason string) string {
 	switch reason {
-	case "canceled", "check_unavailable", "deadline_exceeded", "keys_unavailable", "overload":
+	case "canceled", "check_unavailable", "deadline_exceeded", "key_not_yet_known", "keys_unavailable", "overload", "revocation_unavailable":
 		return Unavailable
 	}
 	return Refused
