@@ -81,7 +81,7 @@ func tlsHint(err error) Hint {
 	var op *net.OpError
 	switch {
 	case errors.As(err, &authority), errors.As(err, &roots):
-		return Hint{Short: "this machine doesn't trust the certificate's authority: an image from scratch has no CA certificates; copy them into it, or set SSL_CERT_FILE; for an authority of your own the same, or a Config.HTTPClient that trusts it",
+		return Hint{Short: "an image from scratch has no CA certificates: copy them into it; an authority of your own goes into SSL_CERT_FILE, or into a Config.HTTPClient",
 			Long: "the certificate is by an authority that this machine doesn't trust. An image from scratch trusts none: copy /etc/ssl/certs/ca-certificates.crt into it. For an authority of your own, for a try: SSL_CERT_FILE=ca.pem logto doctor …; in the service the same variable, or a Config.HTTPClient that trusts it. Never InsecureSkipVerify"}
 	case errors.As(err, &host):
 		return Hint{Short: "the certificate is for another name",

@@ -183,6 +183,9 @@ func TestNetworkHint(t *testing.T) {
 			if again := NetworkHint(shown); again != hint {
 				t.Errorf("as shown: %+v", again)
 			}
+			if n := len(shown.Error()); n > 300 { // the library would cut it
+				t.Errorf("%d bytes: %v", n, shown)
+			}
 			if text := shown.Error(); !strings.HasSuffix(text, "("+hint.Short+")") && hint.Short != "" || strings.Contains(text, test.address) {
 				t.Errorf("text %q", text)
 			}
