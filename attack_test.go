@@ -105,7 +105,7 @@ func TestPromise6NoSecrets(t *testing.T) {
 // Promise 6, of what is configured: an address is shown without user and query, in logs,
 // errors, events and the status, whatever goes wrong.
 func TestPromise6NoSecretsOfTheConfiguration(t *testing.T) {
-	const secret = "Hush"
+	secret := "Hush"
 	issuer := logtotest.NewIssuer(t)
 	elsewhere := func(status int, location string) roundTrip {
 		return func(r *http.Request) (*http.Response, error) {

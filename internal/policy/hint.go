@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -62,7 +63,7 @@ func NetworkHint(err error) Hint {
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		return Hint{Short: "a firewall, a wrong port, a proxy that must be used (HTTPS_PROXY), or Logto is overloaded",
 			Long: "a firewall, a wrong port, a proxy that must be used (HTTPS_PROXY), or Logto is overloaded"}
-	case strings.HasSuffix(text, "EOF"), strings.Contains(text, "reset"), strings.Contains(text, "forcibly closed"), strings.Contains(text, "broken pipe"):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), strings.Contains(text, "reset"), strings.Contains(text, "forcibly closed"), strings.Contains(text, "broken pipe"):
 		return Hint{Short: "something in between breaks the connection, or Logto is just starting",
 			Long: "something in between breaks the connection, a proxy or a firewall, or Logto is just starting"}
 	}
