@@ -72,7 +72,7 @@ func TestPromise6NoSecrets(t *testing.T) {
 		"Bearer " + issuer.IDToken("u"), "Bearer " + logtotest.BadSignature(good), "Bearer " + good + "." + good, "Bearer " + parts[0] + "." + parts[1],
 		"Bearer " + parts[1] + "." + parts[0] + "." + parts[2], "Bearer " + personal, "Bearer " + subject,
 	} {
-		r := httptest.NewRequest("GET", "/socket/"+opaque+"/"+good+"/"+personal+"/"+subject+"?access_token="+good, nil)
+		r := httptest.NewRequest("GET", "/socket/"+personal+"/"+subject+"/"+opaque+"/"+good+"?access_token="+good, nil)
 		r.Method = strings.Repeat("M", 1<<20)
 		r.Header.Set("Authorization", value)
 		w := httptest.NewRecorder()
@@ -105,7 +105,7 @@ func TestPromise6NoSecrets(t *testing.T) {
 // Promise 6, of what is configured: an address is shown without user and query, in logs,
 // errors, events and the status, whatever goes wrong.
 func TestPromise6NoSecretsOfTheConfiguration(t *testing.T) {
-	const secret = "Hush"
+	secret := "Hush"
 	issuer := logtotest.NewIssuer(t)
 	elsewhere := func(status int, location string) roundTrip {
 		return func(r *http.Request) (*http.Response, error) {
@@ -437,6 +437,28 @@ func TestRefusalLogEnds(t *testing.T) {
 		told("reason=opaque_token not_logged_before=41", "reason=no_token not_logged_before=41") // and not again
 		if !strings.Contains(s.log.String(), `level=INFO msg="logto: lines left out"`) {
 			t.Errorf("level of\n%s", s.log)
+		}
+		// At the highest level of those that were left out.
+		debug := &logBuffer{}
+		cfg := s.issuer.Config()
+		cfg.Logger = slog.New(slog.NewTextHandler(debug, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		quiet := logto.Require(newVerifier(s.T, cfg))(http.NotFoundHandler())
+		for range 11 {
+			quiet.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+		}
+		time.Sleep(11 * time.Second)
+		for range 11 {
+			quiet.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+		}
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Authorization", "Basic x")
+		quiet.ServeHTTP(httptest.NewRecorder(), r)
+		time.Sleep(11 * time.Second)
+		synctest.Wait()
+		for _, line := range []string{`level=DEBUG msg="logto: lines left out" reason=no_token not_logged_before=1`, `level=INFO msg="logto: lines left out" reason=no_token not_logged_before=2`} {
+			if strings.Count(debug.String(), line) != 1 {
+				t.Errorf("no %q in\n%s", line, debug)
+			}
 		}
 		// A line that follows at once tells it, and then none else.
 		flood(12)

@@ -32,8 +32,9 @@ import (
 type Config struct {
 	// Endpoint is the address of Logto, as in the console: the issuer is
 	// Endpoint + "/oidc" and the key set is at Endpoint + "/oidc/jwks". A trailing
-	// slash, /oidc, /oidc/jwks or the discovery path at its end do no harm. No
-	// discovery request is made.
+	// slash, /oidc, /oidc/jwks or the discovery path at its end do no harm, nor does a
+	// host in letters that aren't ASCII: it is taken in its xn-- form, as Logto writes
+	// it. No discovery request is made.
 	Endpoint string
 
 	// Audiences are the identifiers (resource indicators) of this API in Logto,
@@ -46,7 +47,8 @@ type Config struct {
 
 	// JWKSURL is where the key set is, if not at Endpoint + "/oidc/jwks", or
 	// without an Endpoint at Issuers[0] + "/jwks": for a Logto that this service
-	// reaches by an internal name.
+	// reaches by an internal name. Its query, which may have a key in it, is in no log,
+	// error or event.
 	JWKSURL string
 
 	// ClientIDs, if set, are the only applications whose tokens are accepted.
@@ -81,8 +83,8 @@ type Config struct {
 	HTTPClient *http.Client
 
 	// Logger gets a line for each refused request (its reason, what was got and
-	// wanted, the likely mistake; at most 10 a reason in 10 s; at debug level where
-	// there is no Authorization header) and for what
+	// wanted, the likely mistake; at most 10 a reason in 10 s, and then how many were
+	// left out; at debug level where there is no Authorization header) and for what
 	// happens to the key set. Nil is slog.Default() at the time of the line.
 	Logger *slog.Logger
 
@@ -102,7 +104,8 @@ type Config struct {
 	Observer func(ctx context.Context, e Event)
 
 	// InsecureAllowHTTP permits a key set over http from a host that is not
-	// loopback. Whoever can change that answer can sign tokens for this API.
+	// loopback: an address of loopback, localhost, or a name below localhost, which the
+	// default HTTPClient asks on this machine. Whoever can change that answer can sign tokens for this API.
 	InsecureAllowHTTP bool
 }
 

@@ -381,6 +381,7 @@ func TestMistakenTokens(t *testing.T) {
 		{"UTF-16, big endian", wide([]byte{0xfe, 0xff}, good), "UTF-16"},
 		{"UTF-16 without a mark", wide([]byte{0xff, 0xfe}, good)[2:], "UTF-16"},
 		{"UTF-16, big endian, without a mark", wide([]byte{0xfe, 0xff}, good)[2:], "UTF-16"},
+		{"UTF-16 without a mark, opaque", wide([]byte{0xff, 0xfe}, opaque)[2:], "UTF-16"},
 		{"a promise", "[object Promise]", "did it await getAccessToken"},
 
 		// Noise is none of these.

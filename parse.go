@@ -98,8 +98,11 @@ func decodePart(part string) ([]byte, error) {
 		return nil, errBlank
 	}
 	b, err := strictBase64.DecodeString(part)
+	if at, ok := err.(base64.CorruptInputError); ok {
+		return nil, notBase64(part[min(int(at), len(part)):])
+	}
 	if err != nil || len(b) == 0 {
-		return nil, notBase64(part)
+		return nil, errEncoding
 	}
 	return b, nil
 }

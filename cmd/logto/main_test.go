@@ -636,7 +636,7 @@ func TestDoctorAddresses(t *testing.T) {
 
 // No secret of an address is in a report, and neither is a proxy's password.
 func TestNoSecrets(t *testing.T) {
-	const secret = "Hush"
+	secret := "Hush"
 	i := logtotest.NewServer(t)
 	original := newTransport
 	defer func() { newTransport = original }()

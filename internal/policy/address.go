@@ -186,7 +186,7 @@ func isPlainASCII(s string) bool {
 // some resolvers take for a name, is none, nor is 0.0.0.0, which is for listening.
 func IsLoopback(host string) bool {
 	if ip, err := netip.ParseAddr(host); err == nil {
-		return ip.Unmap().IsLoopback()
+		return ip.IsLoopback()
 	}
 	return strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") || belowLocalhost(host)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -62,7 +63,7 @@ func NetworkHint(err error) Hint {
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		return Hint{Short: "a firewall, a wrong port, a proxy that must be used (HTTPS_PROXY), or Logto is overloaded",
 			Long: "a firewall, a wrong port, a proxy that must be used (HTTPS_PROXY), or Logto is overloaded"}
-	case strings.HasSuffix(text, "EOF"), strings.Contains(text, "reset"), strings.Contains(text, "forcibly closed"), strings.Contains(text, "broken pipe"):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), strings.Contains(text, "reset"), strings.Contains(text, "forcibly closed"), strings.Contains(text, "broken pipe"):
 		return Hint{Short: "something in between breaks the connection, or Logto is just starting",
 			Long: "something in between breaks the connection, a proxy or a firewall, or Logto is just starting"}
 	}
@@ -81,7 +82,7 @@ func tlsHint(err error) Hint {
 	var op *net.OpError
 	switch {
 	case errors.As(err, &authority), errors.As(err, &roots):
-		return Hint{Short: "this machine doesn't trust the certificate's authority: an image from scratch has no CA certificates; copy them into it, or set SSL_CERT_FILE; for an authority of your own the same, or a Config.HTTPClient that trusts it",
+		return Hint{Short: "an image from scratch has no CA certificates: copy them into it; an authority of your own goes into SSL_CERT_FILE, or into a Config.HTTPClient",
 			Long: "the certificate is by an authority that this machine doesn't trust. An image from scratch trusts none: copy /etc/ssl/certs/ca-certificates.crt into it. For an authority of your own, for a try: SSL_CERT_FILE=ca.pem logto doctor …; in the service the same variable, or a Config.HTTPClient that trusts it. Never InsecureSkipVerify"}
 	case errors.As(err, &host):
 		return Hint{Short: "the certificate is for another name",
