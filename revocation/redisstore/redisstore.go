@@ -18,6 +18,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -33,6 +34,8 @@ const (
 	// that is stalled is given up and another one made.
 	block     = 500 * time.Millisecond
 	replyTime = time.Second
+	// again is when a call that has no answer is made a second time.
+	again = 250 * time.Millisecond
 	// readCount is how many entries of the stream XREAD gives at most, and perEntry
 	// how many revocations are in one.
 	readCount = 1000
@@ -53,7 +56,7 @@ type store struct {
 //
 // A client of its own, with ContextTimeoutEnabled and without retries, as in the
 // example of the package, is best: it gives a stalled connection up at once. With
-// other options up to 12 connections of its pool can be held by one that is, for up
+// other options up to 20 connections of its pool can be held by one that is, for up
 // to 12 s; and a failover of the engine within the milliseconds between an append
 // and its arrival may go unnoticed. Reads must go to the master: leave ReadOnly,
 // RouteByLatency, RouteRandomly and ReplicaOnly unset.
@@ -68,17 +71,15 @@ func New(client redis.UniversalClient, prefix string) revocation.Store {
 
 // Append adds the revocations and trims what is older than keep.
 func (s *store) Append(ctx context.Context, keep time.Duration, revocations ...revocation.Revocation) error {
-	_, err := within(ctx, 2*replyTime, func(ctx context.Context) (struct{}, error) {
+	_, err := within(ctx, 2*replyTime, again, func(ctx context.Context) (struct{}, error) {
 		var added []*redis.StringCmd
 		_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-			for len(revocations) > 0 {
-				n := min(perEntry, len(revocations))
-				args := &redis.XAddArgs{Stream: s.stream, Values: encode(revocations[:n])}
+			for some := range slices.Chunk(revocations, perEntry) {
+				args := &redis.XAddArgs{Stream: s.stream, Values: encode(some)}
 				if newest := s.newest.Load(); newest > 0 {
 					args.MinID, args.Approx = strconv.FormatInt(max(newest-keep.Milliseconds(), 0), 10), true
 				}
 				added = append(added, p.XAdd(ctx, args))
-				revocations = revocations[n:]
 			}
 			return nil
 		})
@@ -96,7 +97,7 @@ func (s *store) Follow(ctx context.Context, after string, apply func(cursor stri
 	if !known {
 		epoch, id = "", "0"
 		// Whichever instance is first at an empty engine names it.
-		if _, err := within(ctx, replyTime, func(ctx context.Context) (bool, error) {
+		if _, err := within(ctx, replyTime, again, func(ctx context.Context) (bool, error) {
 			return s.client.SetNX(ctx, s.epoch, rand.Text(), 0).Result()
 		}); err != nil {
 			return err
@@ -108,11 +109,11 @@ func (s *store) Follow(ctx context.Context, after string, apply func(cursor stri
 	}
 	checked, upToDate := time.Now(), false
 	for {
-		wait := time.Duration(-1) // without BLOCK: an answer at once
+		wait, blocked := time.Duration(-1), time.Duration(0) // without BLOCK: an answer at once
 		if upToDate {
-			wait = block
+			wait, blocked = block, block
 		}
-		streams, err := within(ctx, block+replyTime, func(ctx context.Context) ([]redis.XStream, error) {
+		streams, err := within(ctx, blocked+replyTime, blocked+again, func(ctx context.Context) ([]redis.XStream, error) {
 			return s.client.XRead(ctx, &redis.XReadArgs{Streams: []string{s.stream, id}, Count: readCount, Block: wait}).Result()
 		})
 		if err != nil && !errors.Is(err, redis.Nil) {
@@ -155,7 +156,7 @@ func (s *store) check(ctx context.Context, epoch, id string) (string, error) {
 		epoch string
 		found bool
 	}
-	got, err := within(ctx, replyTime, func(ctx context.Context) (answer, error) {
+	got, err := within(ctx, replyTime, again, func(ctx context.Context) (answer, error) {
 		var name *redis.StringCmd
 		var entries *redis.XMessageSliceCmd
 		_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
@@ -241,24 +242,37 @@ func decode(to []revocation.Revocation, fields map[string]any) []revocation.Revo
 
 // within returns when f does, when ctx ends or after d. A client that doesn't
 // look at its context goes on for a while and is waited for by nobody: its own
-// timeouts end it.
-func within[T any](ctx context.Context, d time.Duration, f func(context.Context) (T, error)) (T, error) {
+// timeouts end it. After the time again f is called once more and the first
+// success counts: the first call may have got a connection of the pool that is
+// stalled, and nothing here is harmed by being done twice.
+func within[T any](ctx context.Context, d, again time.Duration, f func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
 	type result struct {
 		value T
 		err   error
 	}
-	done := make(chan result, 1)
-	go func() {
-		defer cancel()
+	done := make(chan result, 2)
+	call := func() {
 		value, err := f(ctx)
 		done <- result{value, err}
-	}()
-	select {
-	case r := <-done:
-		return r.value, r.err
-	case <-ctx.Done():
-		var none T
-		return none, fmt.Errorf("redisstore: no answer: %w", context.Cause(ctx))
+	}
+	go call()
+	second := time.NewTimer(again)
+	defer second.Stop()
+	running := 1
+	for {
+		select {
+		case r := <-done:
+			if running--; r.err == nil || errors.Is(r.err, redis.Nil) || running == 0 {
+				return r.value, r.err
+			}
+		case <-second.C:
+			running++
+			go call()
+		case <-ctx.Done():
+			var none T
+			return none, fmt.Errorf("redisstore: no answer: %w", context.Cause(ctx))
+		}
 	}
 }
