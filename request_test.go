@@ -284,7 +284,7 @@ func TestReportOnlyChangesNothing(t *testing.T) {
 		"scope, organization":    issuer.Token(logtotest.Token{User: "dave", Organization: "o1", Scopes: []string{"read", "new"}}),
 		"both audiences":         issuer.Token(logtotest.Token{User: "erin", Claims: map[string]any{"aud": []string{logtotest.Audience, "https://second.example.test"}}}),
 		"second audience":        issuer.Token(logtotest.Token{User: "frank", Audience: "https://second.example.test"}),
-		"unknown key":            other.Token(logtotest.Token{}),
+		"unknown key":            other.Token(logtotest.Token{Claims: aged()}),
 		"bad signature":          logtotest.BadSignature(issuer.Token(logtotest.Token{})),
 		"bound to no known one":  issuer.Token(logtotest.Token{User: "gina", Scopes: []string{"read"}, Claims: map[string]any{"organization_id": 1}}),
 		"machine":                issuer.Token(logtotest.Token{Machine: true, Scopes: []string{"read"}}),
