@@ -246,21 +246,15 @@ func headerSeconds(h http.Header, name string, now time.Time) time.Duration {
 	return 0
 }
 
-// tell logs and observes how a fetch ended. It runs code of the user's in a goroutine
-// in which a panic would end the process.
+// tell logs and observes how a fetch ended.
 func (c *keyCache) tell(f *fetch, old, set *keySet, ignored []string) {
-	defer func() {
-		if r := recover(); r != nil {
-			defer func() { _ = recover() }() // the logger may be what panics
-			c.logger().Error("logto: panic in Observer or Logger", "panic", fmt.Sprint(r))
-		}
-	}()
 	before := old.published()
 	after := before
 	if f.err == nil {
 		after = set.keys
 	}
 	added, removed := missing(after, before), missing(before, after)
+	guard(c.logger, func() { c.report(old, added, removed, ignored, f) })
 	if c.observer != nil {
 		e := Event{Fetch: true, Reason: "fetched", Err: f.err, Duration: time.Since(f.started), Added: added, Removed: removed, Age: c.status().Age}
 		if f.err != nil {
@@ -268,9 +262,8 @@ func (c *keyCache) tell(f *fetch, old, set *keySet, ignored []string) {
 		} else if set.notModified {
 			e.Reason = "not_modified"
 		}
-		defer c.observer(context.Background(), e)
+		guard(c.logger, func() { c.observer(context.Background(), e) })
 	}
-	c.report(old, added, removed, ignored, f)
 }
 
 // report logs what a fetch has changed. In an outage, one line tells of its

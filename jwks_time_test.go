@@ -554,7 +554,7 @@ func TestPanicsAfterAFetch(t *testing.T) {
 					t.Error(err)
 				}
 				synctest.Wait()
-				if got := strings.Contains(log.String(), "panic in Observer"); got != (name == "observer") {
+				if got := strings.Contains(log.String(), "panic in a logger, an observer"); got != (name == "observer") {
 					t.Errorf("log: %s", log)
 				}
 			})

@@ -236,7 +236,7 @@ func (rt *route) identify(r *http.Request) (s *state, remembered bool, err error
 		// What was accepted is a token68; that of a refused one decides between
 		// 400 and 401. So is what has been decoded, and what is too long is not looked
 		// through.
-		if refusal.Of(err).Reason.Step < refusal.Issuer && len(token) <= maxToken && !isToken68(token) {
+		if e, ok := err.(*refusal.Refusal); ok && e.Reason.Step < refusal.Issuer && len(token) <= maxToken && !isToken68(token) {
 			err = errCredentials
 		}
 		return nil, remembered, err
