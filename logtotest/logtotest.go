@@ -1,6 +1,7 @@
 // Package logtotest is a fake Logto for the tests of services that use package
 // logto. It mints every kind of token that Logto issues, and those that an API
-// must refuse; it rotates its keys and fails on demand.
+// must refuse, and the webhooks that Logto sends when an administrator suspends a
+// user; it rotates its keys and fails on demand.
 //
 //	issuer := logtotest.NewIssuer(t)
 //	v, err := logto.New(issuer.Config())
@@ -44,8 +45,9 @@ const (
 
 // An Issuer is a fake Logto. It is safe for concurrent use.
 type Issuer struct {
-	endpoint  string
-	transport http.RoundTripper // nil: the network
+	endpoint   string
+	signingKey string            // of webhooks
+	transport  http.RoundTripper // nil: the network
 
 	mu      sync.Mutex
 	keys    []*key // the first one signs
@@ -80,7 +82,7 @@ func NewServer(tb testing.TB) *Issuer {
 // New returns an issuer that calls itself endpoint + "/oidc" and listens nowhere:
 // it is an http.Handler, for programs such as demos to serve at that address.
 func New(endpoint string) *Issuer {
-	return &Issuer{endpoint: endpoint, keys: []*key{newKey("ES384")}}
+	return &Issuer{endpoint: endpoint, signingKey: rand.Text(), keys: []*key{newKey("ES384")}}
 }
 
 // Endpoint is the address for logto.Config.Endpoint or LOGTO_ENDPOINT.
@@ -207,10 +209,11 @@ func (i *Issuer) IDToken(user string) string {
 	}, nil)
 }
 
-// LogoutToken mints a back-channel logout token.
+// LogoutToken mints a back-channel logout token: what Logto posts, as the form's
+// logout_token, to an application whose user signs out.
 func (i *Issuer) LogoutToken(user string) string {
 	return i.sign(map[string]any{"typ": "logout+jwt"}, nil, map[string]any{
-		"iss": i.endpoint + "/oidc", "sub": user, "aud": ClientID, "jti": rand.Text(),
+		"iss": i.endpoint + "/oidc", "sub": user, "aud": ClientID, "jti": rand.Text(), "sid": rand.Text(),
 		"iat": time.Now().Unix(), "exp": time.Now().Add(2 * time.Minute).Unix(),
 		"events": map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}},
 	}, nil)

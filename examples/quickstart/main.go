@@ -4,7 +4,8 @@
 //	go run ./examples/quickstart
 //
 // With LOGTO_ENDPOINT and LOGTO_AUDIENCE set (and LOGTO_ISSUER, LOGTO_JWKS_URI,
-// LOGTO_CLIENT_ID, if need be) it protects the same API with a real tenant.
+// LOGTO_CLIENT_ID, if need be) it protects the same API with a real tenant, whose
+// webhooks it takes at /logto/webhook if LOGTO_SIGNING_KEY is set.
 package main
 
 import (
@@ -16,6 +17,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"syscall"
@@ -23,7 +25,10 @@ import (
 
 	"github.com/seed-70fe37f4/logto"
 	"github.com/seed-70fe37f4/logto/logtotest"
+	"github.com/seed-70fe37f4/logto/revocation"
 )
+
+const webhookPath = "/logto/webhook"
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "address to listen on; port 0 takes a free one")
@@ -37,29 +42,41 @@ func main() {
 
 // run serves until ctx ends.
 func run(ctx context.Context, addr string, getenv func(string) string, out io.Writer) error {
-	cfg, issuer, err := configure(ctx, getenv)
-	if err != nil {
-		return err
-	}
-	verifier, err := logto.New(cfg)
-	if err != nil {
-		return err
-	}
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return fmt.Errorf("%w\nAnother address: go run ./examples/quickstart -addr 127.0.0.1:0", err)
 	}
-	url := "http://" + listener.Addr().String()
-	if issuer != nil {
-		printCommands(out, url, issuer)
-	} else {
-		fmt.Fprintf(out, "API on %s for tokens with audience %q\nTry: curl -i -H \"Authorization: Bearer $TOKEN\" %s/api/hello\n", url, cfg.Audiences, url)
+	defer func() { _ = listener.Close() }()
+	self := "http://" + listener.Addr().String()
+	cfg, issuer, err := configure(ctx, getenv, self+webhookPath)
+	if err != nil {
+		return err
 	}
-	return serve(ctx, listener, api(verifier))
+	list, err := revocation.New(revocation.Config{})
+	if err != nil {
+		return err
+	}
+	cfg.Revoked = list.Check
+	verifier, err := logto.New(cfg)
+	if err != nil {
+		return err
+	}
+	signingKey := getenv("LOGTO_SIGNING_KEY")
+	if issuer != nil {
+		signingKey = issuer.SigningKey()
+		printCommands(out, self, issuer)
+	} else {
+		fmt.Fprintf(out, "API on %s for tokens with audience %q\nTry: curl -i -H \"Authorization: Bearer $TOKEN\" %s/api/hello\n", self, cfg.Audiences, self)
+	}
+	mux := api(verifier)
+	if signingKey != "" {
+		mux.Handle("POST "+webhookPath, list.Webhook(signingKey))
+	}
+	return serve(ctx, listener, mux)
 }
 
 // api is the service: what a route asks of its callers stands beside it.
-func api(v *logto.Verifier) http.Handler {
+func api(v *logto.Verifier) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.Handle("GET /api/hello", logto.Require(v)(http.HandlerFunc(hello)))
 	mux.Handle("GET /api/things", logto.Require(v, logto.Scopes("read:things"))(http.HandlerFunc(hello)))
@@ -78,8 +95,8 @@ func hello(w http.ResponseWriter, r *http.Request) {
 }
 
 // configure takes the configuration from the environment, or else starts an
-// issuer of its own.
-func configure(ctx context.Context, getenv func(string) string) (logto.Config, *logtotest.Issuer, error) {
+// issuer of its own, which sends its webhooks to the given address.
+func configure(ctx context.Context, getenv func(string) string, webhook string) (logto.Config, *logtotest.Issuer, error) {
 	list := func(name string) []string {
 		if value := getenv(name); value != "" {
 			return []string{value}
@@ -101,21 +118,63 @@ func configure(ctx context.Context, getenv func(string) string) (logto.Config, *
 		return cfg, nil, err
 	}
 	issuer := logtotest.New("http://" + listener.Addr().String())
+	mux := http.NewServeMux()
+	mux.Handle("/", issuer)
+	mux.Handle("PATCH /api/users/{user}/is-suspended", suspension(issuer, webhook))
 	go func() {
-		if err := serve(ctx, listener, issuer); err != nil {
+		if err := serve(ctx, listener, mux); err != nil {
 			log.Print("issuer: ", err)
 		}
 	}()
 	return issuer.Config(), issuer, nil
 }
 
-func printCommands(out io.Writer, url string, issuer *logtotest.Issuer) {
-	fmt.Fprintf(out, "API on %s, issuer on %s/oidc (it forgets its keys when it stops)\n\n", url, issuer.Endpoint())
+// suspension does what Logto does when an administrator suspends a user, or lifts
+// that, in the console or by the Management API: it sends the webhook.
+func suspension(issuer *logtotest.Issuer, webhook string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var user struct {
+			ID        string `json:"id"`
+			Suspended *bool  `json:"isSuspended"`
+		}
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<10)).Decode(&user); err != nil || user.Suspended == nil {
+			http.Error(w, `want {"isSuspended":true} or false`, http.StatusBadRequest)
+			return
+		}
+		user.ID = r.PathValue("user")
+		event := issuer.Unsuspend(user.ID)
+		if *user.Suspended {
+			event = issuer.Suspend(user.ID)
+		}
+		status, err := deliver(event.WithContext(r.Context()), webhook)
+		if err != nil || status != http.StatusOK {
+			http.Error(w, fmt.Sprintf("the webhook: status %d, error %v", status, err), http.StatusBadGateway)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(user)
+	})
+}
+
+func deliver(r *http.Request, to string) (status int, err error) {
+	if r.URL, err = url.Parse(to); err != nil {
+		return 0, err
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0, err
+	}
+	return res.StatusCode, res.Body.Close()
+}
+
+func printCommands(out io.Writer, self string, issuer *logtotest.Issuer) {
+	fmt.Fprintf(out, "API on %s, issuer on %s/oidc (it forgets its keys when it stops)\n\n", self, issuer.Endpoint())
 	type token = logtotest.Token
+	alice := issuer.Token(token{User: "alice"})
 	for _, try := range []struct {
 		what, path, token string
 	}{
-		{"200: any valid token", "/api/hello", issuer.Token(token{User: "alice"})},
+		{"200: any valid token", "/api/hello", alice},
 		{"401: no token", "/api/hello", ""},
 		{"401: an ID token is no access token", "/api/hello", issuer.IDToken("alice")},
 		{"401: expired", "/api/hello", issuer.Token(token{User: "alice", ExpiresIn: -time.Hour})},
@@ -130,8 +189,12 @@ func printCommands(out io.Writer, url string, issuer *logtotest.Issuer) {
 		if try.token != "" {
 			header = " -H 'Authorization: Bearer " + try.token + "'"
 		}
-		fmt.Fprintf(out, "# %s\ncurl -i%s %s%s\n\n", try.what, header, url, try.path)
+		fmt.Fprintf(out, "# %s\ncurl -i%s %s%s\n\n", try.what, header, self, try.path)
 	}
+	fmt.Fprintf(out, "# 200: an administrator suspends alice, and the issuer sends this API its webhook\n"+
+		"curl -i -X PATCH -d '{\"isSuspended\":true}' %s/api/users/alice/is-suspended\n\n", issuer.Endpoint())
+	fmt.Fprintf(out, "# 401: her first token, which has not expired, is revoked (and so are all of hers above)\n"+
+		"curl -i -H 'Authorization: Bearer %s' %s/api/hello\n\n", alice, self)
 	fmt.Fprintf(out, "Why is a token refused? go run ./cmd/logto explain -endpoint %s -audience %s, with the token as its input\n", issuer.Endpoint(), logtotest.Audience)
 	fmt.Fprintln(out, "Ctrl-C stops it. What is refused, and why, stands in the log (no token at all: at debug level only):")
 }

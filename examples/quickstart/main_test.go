@@ -2,9 +2,13 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
+	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
@@ -23,8 +27,8 @@ func TestPrintedCommands(t *testing.T) {
 	go func() {
 		ended <- run(ctx, "127.0.0.1:0", noEnv, in)
 	}()
-	command := regexp.MustCompile(`^curl -i(?: -H 'Authorization: (.*)')? (http://\S+)$`)
-	type try struct{ want, url, authorization, line string }
+	command := regexp.MustCompile(`^curl -i(?: -X (PATCH) -d '(.*)')?(?: -H 'Authorization: (.*)')? (http://\S+)$`)
+	type try struct{ want, method, body, authorization, url, line string }
 	var tries []try
 	want := ""
 	for lines := bufio.NewScanner(out); lines.Scan(); {
@@ -33,30 +37,34 @@ func TestPrintedCommands(t *testing.T) {
 			want = what[:3]
 		}
 		if m := command.FindStringSubmatch(line); m != nil {
-			tries = append(tries, try{want, m[2], m[1], line})
+			tries = append(tries, try{want, cmp.Or(m[1], "GET"), m[2], m[3], m[4], line})
 		}
 		if strings.HasPrefix(line, "Ctrl-C") {
 			break
 		}
 	}
 	for _, try := range tries {
-		status, body := get(t, try.url, try.authorization)
-		if status != try.want || status == "200" && !strings.Contains(body, `{"message":"Hello, `) {
+		status, body := send(t, try.method, try.url, try.body, try.authorization)
+		says := map[string]string{"200 GET": `{"message":"Hello, `, "200 PATCH": `{"id":"alice","isSuspended":true}`}[status+" "+try.method]
+		if status != try.want || !strings.Contains(body, says) {
 			t.Errorf("%s\nstatus %s, want %s; body %s", try.line, status, try.want, body)
 		}
+		if try == tries[len(tries)-1] && !strings.Contains(body, "revoked") {
+			t.Errorf("%s\nbody %s", try.line, body)
+		}
+	}
+	if len(tries) != 12 {
+		t.Fatalf("%d commands", len(tries))
 	}
 	stop()
-	if len(tries) != 10 {
-		t.Errorf("%d commands", len(tries))
-	}
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
 }
 
-func get(t *testing.T, url, authorization string) (status, body string) {
+func send(t *testing.T, method, url, content, authorization string) (status, body string) {
 	t.Helper()
-	req, err := http.NewRequest("GET", url, nil)
+	req, err := http.NewRequest(method, url, strings.NewReader(content))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +88,8 @@ func TestRealTenant(t *testing.T) {
 	tenant := logtotest.NewServer(t)
 	env := map[string]string{
 		"LOGTO_ENDPOINT": tenant.Endpoint(), "LOGTO_AUDIENCE": logtotest.Audience,
-		"LOGTO_ISSUER": tenant.Endpoint() + "/oidc", "LOGTO_JWKS_URI": tenant.Endpoint() + "/oidc/jwks", "LOGTO_CLIENT_ID": logtotest.ClientID,
+		"LOGTO_SIGNING_KEY": tenant.SigningKey(),
+		"LOGTO_ISSUER":      tenant.Endpoint() + "/oidc", "LOGTO_JWKS_URI": tenant.Endpoint() + "/oidc/jwks", "LOGTO_CLIENT_ID": logtotest.ClientID,
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -92,16 +101,65 @@ func TestRealTenant(t *testing.T) {
 		t.Fatal(err)
 	}
 	go func() { _, _ = io.Copy(io.Discard, out) }()
-	url := strings.Fields(line)[2] + "/api/hello"
-	if status, body := get(t, url, "Bearer "+tenant.Token(logtotest.Token{User: "bob"})); status != "200" || body != `{"message":"Hello, bob!"}`+"\n" {
+	self := strings.Fields(line)[2]
+	hello := self + "/api/hello"
+	bob := "Bearer " + tenant.Token(logtotest.Token{User: "bob"})
+	if status, body := send(t, "GET", hello, "", bob); status != "200" || body != `{"message":"Hello, bob!"}`+"\n" {
 		t.Errorf("status %s, body %s", status, body)
 	}
-	if status, _ := get(t, url, "Bearer "+tenant.Token(logtotest.Token{ClientID: "other"})); status != "401" {
+	if status, _ := send(t, "GET", hello, "", "Bearer "+tenant.Token(logtotest.Token{ClientID: "other"})); status != "401" {
 		t.Errorf("other client: status %s", status)
+	}
+	for _, delivery := range []struct {
+		from *logtotest.Issuer
+		want int
+	}{{logtotest.NewIssuer(t), 401}, {tenant, 200}} {
+		before, _ := send(t, "GET", hello, "", bob)
+		status, err := deliver(delivery.from.Suspend("bob"), self+webhookPath)
+		after, body := send(t, "GET", hello, "", bob)
+		if err != nil || status != delivery.want || before != "200" || (after == "401") != (status == 200) {
+			t.Errorf("webhook %d, error %v; before %s, after %s, body %s", status, err, before, after, body)
+		}
 	}
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// What isn't understood sends nothing, and what wasn't taken isn't called done.
+func TestSuspension(t *testing.T) {
+	var received []string
+	answer := http.StatusOK
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var event struct{ Data struct{ IsSuspended bool } }
+		_ = json.NewDecoder(r.Body).Decode(&event)
+		received = append(received, fmt.Sprint(event.Data.IsSuspended))
+		w.WriteHeader(answer)
+	}))
+	defer api.Close()
+	for _, test := range []struct {
+		name, body, webhook string
+		answer, status      int
+		says, received      string
+	}{
+		{"suspended", `{"isSuspended":true}`, api.URL, 200, 200, `{"id":"alice","isSuspended":true}`, "true"},
+		{"unsuspended", `{"isSuspended":false}`, api.URL, 200, 200, `{"id":"alice","isSuspended":false}`, "false"},
+		{"not said", `{}`, api.URL, 200, 400, "want", ""},
+		{"no JSON", `x`, api.URL, 200, 400, "want", ""},
+		{"too much", strings.Repeat(" ", 2000) + `{"isSuspended":true}`, api.URL, 200, 400, "want", ""},
+		{"not taken", `{"isSuspended":true}`, api.URL, 503, 502, "status 503", "true"},
+		{"nobody there", `{"isSuspended":true}`, "http://127.0.0.1:0/", 200, 502, "dial", ""},
+		{"no address", `{"isSuspended":true}`, ":", 200, 502, "missing protocol", ""},
+	} {
+		received, answer = nil, test.answer
+		r := httptest.NewRequest("PATCH", "/", strings.NewReader(test.body))
+		r.SetPathValue("user", "alice")
+		w := httptest.NewRecorder()
+		suspension(logtotest.NewIssuer(t), test.webhook).ServeHTTP(w, r)
+		if got := strings.Join(received, " "); w.Code != test.status || !strings.Contains(w.Body.String(), test.says) || got != test.received {
+			t.Errorf("%s: status %d, body %s, received %q", test.name, w.Code, w.Body, got)
+		}
 	}
 }
 

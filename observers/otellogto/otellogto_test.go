@@ -285,6 +285,8 @@ var allowed = map[attribute.Key][]string{
 	"error.type":                 append(slices.Clone(labels.Reasons), "_OTHER"),
 	"logto.key_set.change":       {"added", "removed"},
 	"logto.key_set.fetch.result": append(slices.Clone(labels.Fetches), "_OTHER"),
+	"logto.revocation.event":     labels.RevocationEvents,
+	"logto.revocation.outcome":   append(slices.Clone(labels.RevocationOutcomes), "other"),
 }
 
 // bounded checks every attribute, and the number of points.
@@ -307,7 +309,7 @@ func bounded(t *testing.T, reader sdkmetric.Reader) int {
 	for _, set := range sets {
 		checkAttributes(t, set.ToSlice())
 	}
-	if most := 2 + 2*2*21 + 4 + 2 + 2; len(points) > most || len(points) == 0 {
+	if most := 2*(2+2*len(labels.Reasons)+3) + 4 + 2 + 2; len(points) > most || len(points) == 0 {
 		t.Errorf("%d points, want at most %d", len(points), most)
 	}
 	return len(points)

@@ -2,6 +2,7 @@ package promlogto_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"regexp"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/seed-70fe37f4/logto"
 	"github.com/seed-70fe37f4/logto/logtotest"
+	"github.com/seed-70fe37f4/logto/revocation"
 )
 
 type datasource struct{ Type, UID string }
@@ -50,7 +52,7 @@ type dashboard struct {
 	}
 }
 
-// exported gathers every metric that Metrics has, with its type.
+// exported gathers every metric that Metrics and Revocations have, with its type.
 func exported(t *testing.T) map[string]dto.MetricType {
 	t.Helper()
 	reg := prometheus.NewRegistry()
@@ -61,6 +63,7 @@ func exported(t *testing.T) map[string]dto.MetricType {
 	}
 	m.Watch(v)
 	m.Observe(t.Context(), logto.Event{})
+	newRevocations(t, reg).Watch(newList(t, revocation.Config{}))
 	families, err := reg.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -157,8 +160,11 @@ func TestDashboard(t *testing.T) {
 				}
 			}
 		}
+		steps := p.FieldConfig.Defaults.Thresholds.Steps
+		if p.Title == "Revocation list" && (len(steps) != 2 || *steps[1].Value != 60) {
+			t.Errorf("%s: thresholds %+v", p.Title, steps)
+		}
 		if strings.HasPrefix(p.Title, "Key-set age") {
-			steps := p.FieldConfig.Defaults.Thresholds.Steps
 			if len(steps) != 3 || steps[0].Value != nil || *steps[1].Value != 3600 || *steps[2].Value != 86400 {
 				t.Errorf("%s: thresholds %+v", p.Title, steps)
 			}
@@ -173,7 +179,7 @@ func TestDashboard(t *testing.T) {
 			t.Errorf("%s is in no panel", name)
 		}
 	}
-	for _, want := range []string{"Requests by outcome", "Refusals by reason", "Check duration", "Remembered tokens", "Fetches of the key set"} {
+	for _, want := range []string{"Requests by outcome", "Refusals by reason", "Check duration", "Remembered tokens", "Fetches of the key set", "Revocation events", "Revocation list"} {
 		if !slices.Contains(titles, want) {
 			t.Errorf("no panel %s", want)
 		}
@@ -197,5 +203,23 @@ func TestREADME(t *testing.T) {
 		if _, ok := names[name]; !ok {
 			t.Errorf("README.md has %s", name)
 		}
+	}
+	alerts := 0
+	for line := range strings.Lines(string(b)) {
+		if !strings.HasPrefix(line, "  expr: ") {
+			continue
+		}
+		alerts++
+		for _, m := range matcher.FindAllStringSubmatch(line, -1) {
+			if !slices.Contains(allowed[m[1]], m[2]) {
+				t.Errorf("README.md: no label %s=%q", m[1], m[2])
+			}
+		}
+	}
+	if alerts < 4 {
+		t.Errorf("%d alerts", alerts)
+	}
+	if most := fmt.Sprintf("at most %d", mostChecks); !strings.Contains(string(b), most) {
+		t.Errorf("README.md lacks %q series of checks", most)
 	}
 }

@@ -220,7 +220,14 @@ var allowed = map[string][]string{
 	"reason":     append(slices.Clone(labels.Reasons), "none", "other"),
 	"remembered": {"true", "false"},
 	"change":     {"added", "removed"},
+	"event":      labels.RevocationEvents,
+	"outcome":    append(slices.Clone(labels.RevocationOutcomes), "other"),
 }
+
+// mostChecks is how many series the checks of one Verifier can be: accepted and
+// anonymous; each reason refused (or unavailable) and reported; other with each of
+// these; all remembered or not.
+var mostChecks = 2 * (2 + 2*len(labels.Reasons) + 3)
 
 // gatherBounded gathers, and checks labels and their number.
 func gatherBounded(t *testing.T, reg *prometheus.Registry) (all map[string]float64) {
@@ -240,9 +247,8 @@ func gatherBounded(t *testing.T, reg *prometheus.Registry) (all map[string]float
 			}
 		}
 	}
-	// checks: accepted 2, refused and reported by 21 reasons, remembered or not;
-	// histograms by result and remembered; fetches; changes; age and keys.
-	if most := 2 + 2*2*21 + 6 + 4 + 2 + 2; len(all) > most {
+	// And histograms by result and remembered; fetches; changes; age and keys.
+	if most := mostChecks + 2*len(labels.Results) + 4 + 2 + 2; len(all) > most {
 		t.Errorf("%d series, want at most %d", len(all), most)
 	}
 	return all

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/seed-70fe37f4/logto"
 	"github.com/seed-70fe37f4/logto/logtotest"
+	"github.com/seed-70fe37f4/logto/revocation"
 )
 
 // Marker is in every text that an attacker chooses.
@@ -48,6 +50,15 @@ func Requests(t *testing.T, observe func(context.Context, logto.Event), n int) {
 	cfg.ClientIDs = []string{logtotest.ClientID}
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	cfg.Observer = observe
+	cfg.Revoked = func(c *logto.Claims) error {
+		if after, ok := strings.CutPrefix(c.Subject(), "revoked"); ok {
+			return fmt.Errorf("%w: %s", logto.ErrRevoked, after)
+		}
+		if after, ok := strings.CutPrefix(c.Subject(), "unknown"); ok {
+			return errors.New(after)
+		}
+		return nil
+	}
 	v, err := logto.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -69,6 +80,8 @@ func Requests(t *testing.T, observe func(context.Context, logto.Event), n int) {
 		tokens := []string{
 			"", "undefined", text, text + ".", "a.b.c", "two " + text, issuer.OpaqueToken(), strings.Repeat("x", 20_000), issuer.IDToken(text), issuer.LogoutToken(text),
 			issuer.Token(token{User: text, Scopes: []string{text}}), issuer.Token(token{ClientID: text}),
+			issuer.Token(token{User: "revoked" + text}), issuer.Token(token{User: "unknown" + text}),
+			issuer.Token(token{ExpiresIn: time.Minute, Header: map[string]any{"kid": text + "."}}), // too old for a key that isn't known yet
 			issuer.Token(token{User: text, Organization: text}),
 			issuer.Token(token{Audience: text}),
 			issuer.Token(token{ExpiresIn: -time.Hour, User: text}),
@@ -121,4 +134,82 @@ func Requests(t *testing.T, observe func(context.Context, logto.Event), n int) {
 			_, _ = v.Verify(t.Context(), issuer.Token(token{Header: map[string]any{"kid": text + "?"}}))
 		}
 	}
+}
+
+// RevocationEvents sends events as package revocation would never make them, in n
+// variants.
+func RevocationEvents(observe func(revocation.Event), n int) {
+	for i := range n {
+		text := fmt.Sprintf("%s\"}\n\xff%d", Marker, i)
+		names := []string{"", text, "User.Deleted", "revoked", "other", "_OTHER", "unverified", strings.Repeat(text, 1000)}
+		for _, kind := range names {
+			for _, outcome := range names {
+				observe(revocation.Event{Kind: kind, Outcome: outcome, Revocations: i, Err: errors.New(text)})
+			}
+		}
+	}
+}
+
+// Webhooks sends to a real list with the observer what anybody who reaches its
+// receivers can send, and what a leaked signing key can sign, in n variants.
+func Webhooks(t *testing.T, observe func(revocation.Event), n int) {
+	t.Helper()
+	issuer := logtotest.NewIssuer(t)
+	list, err := revocation.New(revocation.Config{Observer: observe, Logger: slog.New(slog.DiscardHandler),
+		Map: func(event string, _ []byte) []revocation.Revocation {
+			if event == "Role.Deleted" {
+				return []revocation.Revocation{{}}
+			}
+			return nil
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := list.Webhook(issuer.SigningKey())
+	logout := func(issuer *logtotest.Issuer) http.Handler {
+		cfg := issuer.Config()
+		cfg.Logger = slog.New(slog.DiscardHandler)
+		v, err := logto.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list.Logout(v, func(out *logto.LogoutToken) []revocation.Revocation {
+			return []revocation.Revocation{{ClientID: out.Subject}}
+		}, logtotest.ClientID)
+	}
+	without := logtotest.NewIssuer(t) // keys
+	without.Fail(logtotest.Status(500))
+	logouts, unavailable := logout(issuer), logout(without)
+	for i := range n {
+		text := fmt.Sprintf("%s%d", Marker, i)
+		requests := []*http.Request{
+			issuer.Suspend(text), issuer.Suspend(text), issuer.Unsuspend(text), issuer.DeleteUser(text), issuer.SetPassword(text), issuer.ResetPassword(text),
+			issuer.RemoveMember(text, text), issuer.DeleteOrganization(text), issuer.TestButton(),
+			issuer.Webhook(text, map[string]any{text: text}), issuer.Webhook("Role.Deleted", nil), issuer.Webhook("User.Deleted", nil),
+			issuer.Webhook("PostResetPassword", map[string]any{"userId": text, "createdAt": "1999-12-31T00:00:00Z"}),
+			issuer.Webhook(text, map[string]any{"event": []string{text}}),
+			logtotest.NewIssuer(t).Suspend(text),
+			httptest.NewRequest("POST", "/"+text, strings.NewReader(text)), httptest.NewRequest(strings.ToUpper(Marker), "/", nil),
+		}
+		huge := issuer.Suspend(text)
+		huge.Body = io.NopCloser(strings.NewReader(strings.Repeat(text, 1<<18)))
+		requests = append(requests, huge)
+		for _, r := range requests {
+			r.Header.Set("User-Agent", text)
+			h.ServeHTTP(httptest.NewRecorder(), r)
+		}
+		good := issuer.LogoutToken(text)
+		for _, token := range []string{good, good, text, issuer.Token(logtotest.Token{User: text}), logtotest.BadSignature(issuer.LogoutToken(text))} {
+			logouts.ServeHTTP(httptest.NewRecorder(), logoutRequest(token))
+		}
+		unavailable.ServeHTTP(httptest.NewRecorder(), logoutRequest(without.LogoutToken(text)))
+		_ = list.Revoke(t.Context(), revocation.Revocation{TokenID: text})
+		_ = list.Revoke(t.Context(), revocation.Revocation{})
+	}
+}
+
+func logoutRequest(token string) *http.Request {
+	r := httptest.NewRequest("POST", "/", strings.NewReader("logout_token="+token))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return r
 }

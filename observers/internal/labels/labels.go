@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/seed-70fe37f4/logto"
+	"github.com/seed-70fe37f4/logto/revocation"
 )
 
 // Results of a check.
@@ -40,6 +41,36 @@ func Result(reason string) string {
 // Fetches are the results of a fetch of the key set.
 var Fetches = []string{"failed", "fetched", "not_modified"}
 
+// RevocationEvents are the kinds of events of package revocation, with those that revoke
+// somebody first.
+var RevocationEvents = []string{
+	"User.SuspensionStatus.Updated", "User.Deleted", "User.Data.Updated", "PostResetPassword", "Organization.Membership.Updated", "Organization.Deleted",
+	"call", "logout",
+	"store", "list", "unverified",
+	"PostRegister", "PostSignIn", "PostSignInAdaptiveMfaTriggered", "User.Created", "TrustedDevice.Created", "TrustedDevice.Deleted",
+	"Role.Created", "Role.Deleted", "Role.Data.Updated", "Role.Scopes.Updated",
+	"OrganizationRole.Created", "OrganizationRole.Deleted", "OrganizationRole.Data.Updated", "OrganizationRole.Scopes.Updated",
+	"Scope.Created", "Scope.Deleted", "Scope.Data.Updated",
+	"OrganizationScope.Created", "OrganizationScope.Deleted", "OrganizationScope.Data.Updated",
+	"Organization.Created", "Organization.Data.Updated", "Identifier.Lockout", "Message.RateLimited", "Grant.LimitExceeded",
+	"other",
+}
+
+// RevocationOutcomes are what became of them.
+var RevocationOutcomes = []string{
+	"copied", "failed", "folded", "lost", "malformed", "nothing", "old", "refused", "reset", "revoked", "stale", "store_failed", "test", "unauthorized", "unavailable", "unchanged", "unknown",
+}
+
+// FirstRevocations are the events that a series is wanted of before they happen.
+func FirstRevocations() (all [][2]string) {
+	for _, event := range RevocationEvents[:8] {
+		all = append(all, [2]string{event, "revoked"}, [2]string{event, "store_failed"})
+	}
+	return append(all, [][2]string{
+		{"store", "copied"}, {"store", "lost"}, {"store", "reset"}, {"store", "stale"}, {"list", "folded"}, {"unverified", "unauthorized"}, {"unverified", "refused"},
+	}...)
+}
+
 // Boundaries are the upper bounds, in seconds, of the histogram of checks. A
 // remembered token takes about 1 µs; a signature 30 µs (RSA) to 2 ms (P-521); a
 // request waits 1 s at most while there is a usable key set, and about 10 s, the
@@ -53,6 +84,7 @@ var FetchBoundaries = []float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10
 
 var known = set(Reasons)
 var knownFetches = set(Fetches)
+var knownEvents, knownOutcomes = set(RevocationEvents), set(RevocationOutcomes)
 
 func set(list []string) map[string]bool {
 	m := make(map[string]bool, len(list))
@@ -90,4 +122,25 @@ func Fetch(e logto.Event, other string) string {
 		return e.Reason
 	}
 	return other
+}
+
+// Revocation gives the labels of an event of package revocation. What this package
+// doesn't know is other, as the library calls an event that it doesn't know.
+func Revocation(e revocation.Event) (event, outcome string) {
+	event, outcome = "other", "other"
+	if knownEvents[e.Kind] {
+		event = e.Kind
+	}
+	if knownOutcomes[e.Outcome] {
+		outcome = e.Outcome
+	}
+	return event, outcome
+}
+
+// Ready is 1 or 0.
+func Ready(list *revocation.List) float64 {
+	if list.Ready() != nil {
+		return 0
+	}
+	return 1
 }

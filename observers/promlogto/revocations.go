@@ -1,0 +1,90 @@
+package promlogto
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/seed-70fe37f4/logto/observers/internal/labels"
+	"github.com/seed-70fe37f4/logto/revocation"
+)
+
+// Revocations are the metrics of one revocation.List. They are made by
+// NewRevocations and safe for concurrent use. Their methods Describe and Collect
+// make them a prometheus.Collector, for Unregister.
+type Revocations struct {
+	events *prometheus.CounterVec
+	list   atomic.Pointer[revocation.List]
+}
+
+var (
+	entriesDesc = prometheus.NewDesc("logto_revocation_entries", "Revocations in the list; some of them may have had their time.", nil, nil)
+	pendingDesc = prometheus.NewDesc("logto_revocation_pending", "Revocations that are not known to be in the store.", nil, nil)
+	copyAgeDesc = prometheus.NewDesc("logto_revocation_copy_age_seconds",
+		"Time since the copy of the store was last up to date. Absent until it was copied; 0 without a store.", nil, nil)
+	readyDesc = prometheus.NewDesc("logto_revocation_ready",
+		"1 if the list is ready, 0 before the first copy of the store and while the copy is older than MaxStale.", nil, nil)
+)
+
+// NewRevocations makes metrics of a list and registers them:
+//
+//	m, err := promlogto.NewRevocations(prometheus.DefaultRegisterer)
+//	…
+//	list, err := revocation.New(revocation.Config{Observer: m.Observe, …})
+//	…
+//	m.Watch(list)
+//
+// A registry takes those of one list: see New for several. The requests that a list
+// refuses are those of the Verifier's Metrics with the reason revoked.
+func NewRevocations(reg prometheus.Registerer) (*Revocations, error) {
+	if reg == nil {
+		return nil, errors.New("promlogto: the registerer is nil")
+	}
+	m := &Revocations{events: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "logto_revocation_events_total", Help: "Webhooks, logouts, calls of Revoke and changes of the store's state, by what became of them.",
+	}, []string{"event", "outcome"})}
+	for _, first := range labels.FirstRevocations() {
+		m.events.WithLabelValues(first[0], first[1])
+	}
+	if err := reg.Register(m); err != nil {
+		return nil, fmt.Errorf("promlogto: %w (if the registry has the metrics of another list: register those of each by prometheus.WrapRegistererWith, with a label that tells them apart)", err)
+	}
+	return m, nil
+}
+
+// Observe is for revocation.Config.Observer.
+func (m *Revocations) Observe(e revocation.Event) {
+	m.events.WithLabelValues(labels.Revocation(e)).Inc()
+}
+
+// Watch adds the size of the list, the age of its copy and whether it is ready, read
+// at each scrape. Nil takes them away.
+func (m *Revocations) Watch(list *revocation.List) { m.list.Store(list) }
+
+// Describe implements prometheus.Collector.
+func (m *Revocations) Describe(ch chan<- *prometheus.Desc) {
+	m.events.Describe(ch)
+	for _, desc := range []*prometheus.Desc{entriesDesc, pendingDesc, copyAgeDesc, readyDesc} {
+		ch <- desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (m *Revocations) Collect(ch chan<- prometheus.Metric) {
+	m.events.Collect(ch)
+	list := m.list.Load()
+	if list == nil {
+		return
+	}
+	s := list.Status()
+	gauge := func(desc *prometheus.Desc, value float64) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value)
+	}
+	gauge(entriesDesc, float64(s.Entries))
+	gauge(pendingDesc, float64(s.Pending))
+	if s.Copied { // else an age of 0 would look like a fresh copy
+		gauge(copyAgeDesc, s.Age.Seconds())
+	}
+	gauge(readyDesc, labels.Ready(list))
+}
