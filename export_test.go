@@ -50,17 +50,20 @@ func (v *Verifier) SetTokenClock(t *testing.T, token string, d time.Duration) {
 	later, claims := *verified, *verified.claims
 	claims.issuedAt = claims.issuedAt.Add(d)
 	later.claims = &claims
-	v.tokens.add(token, &later)
+	v.tokens.add(&later)
 	if _, err := v.Verify(context.Background(), token); !errors.Is(err, ErrInvalidToken) {
 		t.Errorf("error %v, want ErrInvalidToken", err)
 	}
 }
 
+// Remembered is how many tokens are remembered, and what they weigh.
+func (v *Verifier) Remembered() (tokens, units int) { return v.tokens.lru.Len(), v.tokens.used }
+
 // Forget takes a token out of memory, until remember.
 func (v *Verifier) Forget(token string) (remember func()) {
 	t, sum := v.tokens.get(token)
 	v.tokens.lru.Remove(sum)
-	return func() { v.tokens.add(token, t) }
+	return func() { v.tokens.add(t) }
 }
 
 // OccupyChecks runs as many signature checks as may run at once, until free.

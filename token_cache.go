@@ -4,15 +4,20 @@ package logto
 
 import (
 	"crypto/sha256"
+	"sync"
 
-	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
 const (
 	defaultCacheSize = 10_000
-	// maxRemembered bounds, in bytes, the tokens that are remembered, and with
-	// defaultCacheSize their memory. Logto's have about 700.
-	maxRemembered = 4 << 10
+	// A token takes as many of the cache's places as its memory needs: entryMemory, and
+	// its payload, in units of unitMemory. Logto's take one, so the default is 12 MiB at
+	// most, whatever the sizes of the tokens.
+	unitMemory  = 1200 // bytes
+	entryMemory = 600  // bytes of an entry without its payload
+	// onStack is the size, in bytes, up to which a token is hashed without an allocation.
+	onStack = 4 << 10
 )
 
 // tokenCache remembers verified tokens, so that a signature is checked once per
@@ -20,7 +25,11 @@ const (
 // token itself, which is as good as a password, is not kept. An entry is no verdict.
 // A nil *tokenCache remembers nothing.
 type tokenCache struct {
-	lru *lru.Cache[tokenSum, *verified]
+	size int // in units
+
+	mu   sync.Mutex
+	lru  *simplelru.LRU[tokenSum, *verified]
+	used int // of size
 }
 
 // tokenSum is the SHA-256 of a token: all its bytes, signature included, so that
@@ -28,15 +37,15 @@ type tokenCache struct {
 type tokenSum = [sha256.Size]byte
 
 func sumOf(token string) tokenSum {
-	if len(token) > maxRemembered {
+	if len(token) > onStack {
 		return sha256.Sum256([]byte(token))
 	}
-	var onStack [maxRemembered]byte
-	return sha256.Sum256(onStack[:copy(onStack[:], token)])
+	var buffer [onStack]byte
+	return sha256.Sum256(buffer[:copy(buffer[:], token)])
 }
 
-// newTokenCache makes a cache of the given size; 0 is defaultCacheSize, and a
-// negative one makes none.
+// newTokenCache makes a cache for so many tokens of ordinary size; 0 is
+// defaultCacheSize, and a negative one makes none.
 func newTokenCache(size int) *tokenCache {
 	if size < 0 {
 		return nil
@@ -44,36 +53,60 @@ func newTokenCache(size int) *tokenCache {
 	if size == 0 {
 		size = defaultCacheSize
 	}
-	cache, err := lru.New[tokenSum, *verified](size)
+	c := &tokenCache{size: size}
+	var err error
+	// An entry takes one unit at least: the list never evicts by itself.
+	c.lru, err = simplelru.NewLRU(size, func(_ tokenSum, t *verified) { c.used -= t.units() })
 	if err != nil {
 		panic(err) // only for a size below 1
 	}
-	return &tokenCache{cache}
+	return c
+}
+
+// units is how many places t takes.
+func (t *verified) units() int {
+	return (entryMemory + len(*t.claims.payload) + unitMemory - 1) / unitMemory
 }
 
 // get returns nil for a token that is not remembered. The sum is the token's, or
-// zero where it can't be remembered.
+// zero if nothing is remembered.
 func (c *tokenCache) get(token string) (*verified, tokenSum) {
-	if c == nil || len(token) > maxRemembered {
+	if c == nil {
 		return nil, tokenSum{}
 	}
 	sum := sumOf(token)
+	c.mu.Lock()
 	t, _ := c.lru.Get(sum)
+	c.mu.Unlock()
 	return t, sum
 }
 
 // again looks once more for a token that get has not found.
 func (c *tokenCache) again(sum tokenSum) *verified {
-	if c == nil || sum == (tokenSum{}) {
+	if c == nil {
 		return nil
 	}
+	c.mu.Lock()
 	t, _ := c.lru.Peek(sum)
+	c.mu.Unlock()
 	return t
 }
 
-// add remembers t, which is the given token.
-func (c *tokenCache) add(token string, t *verified) {
-	if c != nil && len(token) <= maxRemembered {
-		c.lru.Add(t.sum, t)
+// add remembers t, if there is room for it at all. What was not used for longest goes.
+func (c *tokenCache) add(t *verified) {
+	if c == nil {
+		return
 	}
+	units := t.units()
+	if units > c.size {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lru.Remove(t.sum) // of the same token by another key
+	for c.used+units > c.size {
+		c.lru.RemoveOldest()
+	}
+	c.lru.Add(t.sum, t)
+	c.used += units
 }

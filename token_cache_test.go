@@ -62,11 +62,55 @@ func TestCacheSize(t *testing.T) {
 	if c, _ := v.Verify(ctx, tokens[1]); c == claims[1] {
 		t.Error("three tokens in a cache of two")
 	}
-	// Long tokens, which only a Logto with large custom claims issues, are verified
-	// every time.
-	long := issuer.Token(logtotest.Token{Claims: map[string]any{"x": strings.Repeat("x", 4<<10)}})
-	if remembered(t, newVerifier(t, issuer.Config()), long) {
-		t.Error("a long token was remembered")
+}
+
+// Large tokens are remembered too, and take the places of several: memory is bounded by
+// weight, whatever is sent.
+func TestCacheWeight(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	issuer.Rotate("ES256")
+	large := func(i, claim int) string {
+		return issuer.Token(logtotest.Token{User: fmt.Sprint("user", i), Claims: map[string]any{"x": strings.Repeat("x", claim)}})
+	}
+	for _, test := range []struct {
+		claim, units int // bytes of a custom claim; what such a token takes
+	}{{0, 1}, {250, 1}, {1300, 2}, {4 << 10, 5}, {11_000, 10}} {
+		cfg := issuer.Config()
+		cfg.CacheSize = 100
+		v := newVerifier(t, cfg)
+		if !remembered(t, v, large(0, test.claim)) {
+			t.Errorf("%d bytes: not remembered", test.claim)
+		}
+		if _, units := v.Remembered(); units != test.units {
+			t.Errorf("%d bytes: %d units, want %d", test.claim, units, test.units)
+		}
+		for i := range 150 {
+			if _, err := v.Verify(ctx, large(i, test.claim)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if tokens, units := v.Remembered(); units > 100 || units != tokens*test.units || tokens != 100/test.units {
+			t.Errorf("%d bytes: %d tokens, %d units", test.claim, tokens, units)
+		}
+	}
+	// Of all sizes, and one twice; then one that has no room in all of it.
+	cfg := issuer.Config()
+	cfg.CacheSize = 8
+	v := newVerifier(t, cfg)
+	for i := range 100 {
+		if _, err := v.Verify(ctx, large(i%30, 500*(i%17))); err != nil {
+			t.Fatal(err)
+		}
+		if tokens, units := v.Remembered(); tokens == 0 || units > 8 || units < tokens {
+			t.Fatalf("%d tokens, %d units", tokens, units)
+		}
+	}
+	before, _ := v.Remembered()
+	if remembered(t, v, large(0, 11_000)) {
+		t.Error("ten units in a cache of eight")
+	}
+	if after, _ := v.Remembered(); after != before {
+		t.Errorf("%d tokens, %d before", after, before)
 	}
 }
 

@@ -82,7 +82,7 @@ func (v *Verifier) verify(ctx context.Context, token string, known *verified) (_
 	if err := v.verdict(t); err != nil {
 		return nil, false, err
 	}
-	v.tokens.add(token, t)
+	v.tokens.add(t)
 	return t, false, nil
 }
 
