@@ -345,7 +345,7 @@ func (j *judge) judge(ctx context.Context, m mutant) (verdict, error) {
 }
 
 func (j *judge) test(ctx context.Context, overlay string, pkgs []string) (verdict, string, error) {
-	return j.command(ctx, append([]string{"test", "-p=1", "-vet=off", "-failfast", "-timeout=" + j.timeout.String(), "-overlay=" + overlay}, pkgs...)...)
+	return j.command(ctx, append([]string{"test", "-p=1", "-vet=off", "-short", "-failfast", "-timeout=" + j.timeout.String(), "-overlay=" + overlay}, pkgs...)...)
 }
 
 var (
