@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -47,7 +48,10 @@ func TestErrorHandlerAnswers(t *testing.T) {
 			must(nil, controller(w).SetReadDeadline(time.Now().Add(time.Hour)))
 			must(nil, controller(w).SetWriteDeadline(time.Now().Add(time.Hour)))
 		}, 401, ours},
-		{"EnableFullDuplex", func(w writer, _ *http.Request) { must(nil, controller(w).EnableFullDuplex()) }, 401, ours},
+		{"EnableFullDuplex", func(w writer, r *http.Request) {
+			must(io.ReadAll(r.Body))
+			must(nil, controller(w).EnableFullDuplex())
+		}, 401, ours},
 		{"Unwrap", func(w writer, _ *http.Request) { w.(interface{ Unwrap() writer }).Unwrap() }, 401, ours},
 		{"a buffer that is never flushed", func(w writer, _ *http.Request) { write(bufio.NewWriter(w), mine) }, 401, ours},
 
@@ -65,7 +69,7 @@ func TestErrorHandlerAnswers(t *testing.T) {
 		// A final status is what the handler wants.
 		{"418", func(w writer, _ *http.Request) { w.WriteHeader(418) }, 418, ""},
 		{"103, then 418", func(w writer, _ *http.Request) { w.WriteHeader(103); w.WriteHeader(418) }, 418, ""},
-		{"redirect", func(w writer, r *http.Request) { http.Redirect(w, r, "/sign-in", 303) }, 303, ""},
+		{"redirect", func(w writer, r *http.Request) { http.Redirect(w, r, "/sign-in", http.StatusSeeOther) }, 303, ""},
 		{"Error", func(w writer, _ *http.Request) { http.Error(w, mine, 404) }, 404, mine + "\n"},
 		{"200 and a body", func(w writer, _ *http.Request) { w.WriteHeader(200); write(w, mine) }, 200, mine},
 		{"200 and Flush", func(w writer, _ *http.Request) { w.WriteHeader(200); _ = controller(w).Flush() }, 200, ""},
@@ -89,8 +93,15 @@ func TestErrorHandlerAnswers(t *testing.T) {
 			cfg := issuer.Config()
 			cfg.Logger = capture
 			cfg.ErrorHandler = func(w http.ResponseWriter, r *http.Request, _ error) { test.handler(w, r) }
-			server := httptest.NewServer(logto.Require(newVerifier(t, cfg))(http.NotFoundHandler()))
-			defer server.Close()
+			complaints := &logBuffer{} // such as of a second answer
+			server := httptest.NewUnstartedServer(logto.Require(newVerifier(t, cfg))(http.NotFoundHandler()))
+			server.Config.ErrorLog = log.New(complaints, "", 0)
+			server.Start()
+			defer func() {
+				if server.Close(); complaints.String() != "" {
+					t.Error(complaints)
+				}
+			}()
 			client := server.Client()
 			client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 			r, _ := http.NewRequest("POST", server.URL, strings.NewReader("x"))

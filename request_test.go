@@ -323,6 +323,15 @@ func TestReportOnlyChangesNothing(t *testing.T) {
 			}
 		}
 	}
+	// A Require within verifies the token itself.
+	seen := &events{}
+	cfg = issuer.Config()
+	cfg.CacheSize, cfg.Observer = -1, seen.observe
+	v = newVerifier(t, cfg)
+	serve(logto.InsecureReportOnly(v)(logto.Require(v)(hello)), tokens["good"])
+	if all := seen.take(); all[len(all)-1].ReportOnly || all[len(all)-1].Remembered {
+		t.Errorf("events %+v", all)
+	}
 	// A layer that refuses, or stands below another one, hands on the request itself.
 	for name, h := range map[string]func(http.Handler) http.Handler{
 		"refused": logto.InsecureReportOnly(v, logto.Scopes("new")),
