@@ -236,41 +236,42 @@ func TestLeavingWhileWaiting(t *testing.T) {
 // The queue of signature checks is bounded: who doesn't fit is answered at once, and
 // whoever fits has its turn. The first 1000 requests fit on every machine.
 func TestQueueIsBounded(t *testing.T) {
-	inBubble(t, func(s *service) {
-		token, fresh := s.token(), s.issuer.Token(logtotest.Token{User: "fresh"})
-		s.verify(token, nil, 0, 1)
-		free := s.v.OccupyChecks()
-		most := max(1024, 512*runtime.GOMAXPROCS(0))
-		forged := logtotest.BadSignature(fresh)
-		done := make(chan error, most)
-		for range most {
-			go func() {
-				_, err := s.v.Verify(ctx, forged)
-				done <- err
-			}()
-		}
-		synctest.Wait()
-		if len(done) > 0 {
-			t.Fatalf("%d of %d did not wait: %v", len(done), most, <-done)
-		}
-		w := serve(logto.Require(s.v)(http.NotFoundHandler()), fresh)
-		checkAnswer(t, w, 503, noChallenge, "")
-		if log := s.log.String(); !strings.Contains(log, "level=INFO msg=\"logto: request refused\" reason=overload ") {
-			t.Errorf("log\n%s", log)
-		}
-		s.verify(fresh, logto.ErrUnavailable, 0, 1)
-		s.verify(token, nil, 0, 1) // remembered
-		free()
-		for range most {
-			if err := <-done; logto.Reason(err) != "signature" {
-				t.Errorf("error %v", err)
+	for cpus, most := range map[int]int{1: 1024, 3: 1536} {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cpus))
+		inBubble(t, func(s *service) {
+			token, fresh := s.token(), s.issuer.Token(logtotest.Token{User: "fresh"})
+			s.verify(token, nil, 0, 1)
+			free := s.v.OccupyChecks()
+			forged := logtotest.BadSignature(fresh)
+			done := make(chan error, most)
+			for range most {
+				go func() {
+					_, err := s.v.Verify(ctx, forged)
+					done <- err
+				}()
 			}
-		}
-		s.verify(fresh, nil, 0, 1)
-		if n := s.v.Queued(); n != 0 {
-			t.Errorf("%d wait", n)
-		}
-	})
+			synctest.Wait()
+			if len(done) > 0 {
+				t.Fatalf("%d of %d did not wait: %v", len(done), most, <-done)
+			}
+			checkAnswer(t, serve(logto.Require(s.v)(http.NotFoundHandler()), fresh), 503, noChallenge, "")
+			if log := s.log.String(); !strings.Contains(log, "level=INFO msg=\"logto: request refused\" reason=overload ") {
+				t.Errorf("log\n%s", log)
+			}
+			s.verify(fresh, logto.ErrUnavailable, 0, 1)
+			s.verify(token, nil, 0, 1) // remembered
+			free()
+			for range most {
+				if err := <-done; logto.Reason(err) != "signature" {
+					t.Errorf("error %v", err)
+				}
+			}
+			s.verify(fresh, nil, 0, 1)
+			if n := s.v.Queued(); n != 0 {
+				t.Errorf("%d wait", n)
+			}
+		})
+	}
 }
 
 // Who leaves the queue makes room.
