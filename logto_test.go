@@ -426,19 +426,6 @@ func TestToken(t *testing.T) {
 	}
 }
 
-// The claim aud has 4096 characters of JSON at most.
-func TestLongAudience(t *testing.T) {
-	issuer := logtotest.NewIssuer(t)
-	v := newVerifier(t, issuer.Config())
-	for length, want := range map[int]error{4096: nil, 4097: logto.ErrInvalidToken} {
-		other := strings.Repeat("x", length-len(`["",""]`)-len(logtotest.Audience))
-		_, err := v.Verify(ctx, issuer.Token(logtotest.Token{Claims: map[string]any{"aud": []string{other, logtotest.Audience}}}))
-		if !errors.Is(err, want) || (err == nil) != (want == nil) {
-			t.Errorf("%d characters: error %v, want %v", length, err, want)
-		}
-	}
-}
-
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
 func manyMembers(n int) string {
