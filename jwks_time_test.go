@@ -597,3 +597,16 @@ func TestOlderAnswerComesLater(t *testing.T) {
 		})
 	}
 }
+
+// Refresh waits no longer than its context.
+func TestRefreshLeaves(t *testing.T) {
+	inBubble(t, func(s *service) {
+		s.issuer.Fail(logtotest.Hang())
+		ctx, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		if err := s.v.Refresh(ctx); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, logto.ErrUnavailable) || time.Since(start) != 300*time.Millisecond {
+			t.Errorf("error %v after %v", err, time.Since(start))
+		}
+	})
+}
