@@ -8,11 +8,13 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/seed-70fe37f4/logto"
 	"github.com/seed-70fe37f4/logto/logtotest"
+	"github.com/seed-70fe37f4/logto/revocation"
 )
 
 var (
@@ -214,6 +216,35 @@ func ExampleWriteError() {
 	// 403
 }
 
+// Who is suspended in Logto is refused from the next request on.
+func ExampleConfig_revoked() {
+	cfg := issuer.Config()
+	_ = os.Setenv("LOGTO_SIGNING_KEY", issuer.SigningKey()) // in production: from the console
+
+	list, err := revocation.New(revocation.Config{Lifetime: time.Hour}) // the longest of your API resources
+	if err != nil {
+		log.Fatal(err)
+	}
+	cfg.Revoked = list.Check
+	v, err := logto.New(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /api/hello", logto.Require(v)(hello))
+	mux.Handle("POST /logto/webhook", list.Webhook(os.Getenv("LOGTO_SIGNING_KEY")))
+
+	token := issuer.Token(logtotest.Token{User: "alice"})
+	try(mux, "/api/hello", token)
+	webhook := issuer.Suspend("alice") // in production: Logto sends it
+	webhook.URL.Path = "/logto/webhook"
+	mux.ServeHTTP(httptest.NewRecorder(), webhook)
+	try(mux, "/api/hello", token)
+	// Output:
+	// 200 Hello, alice!
+	// 401
+}
+
 func ExampleVerifier_Verify() {
 	token := issuer.Token(logtotest.Token{User: "alice"}) // from an RPC's metadata, say
 	claims, err := v.Verify(context.Background(), token)
@@ -252,6 +283,31 @@ func TestHello(t *testing.T) {
 	logto.Require(v)(hello).ServeHTTP(w, r)
 	if w.Code != 200 || w.Body.String() != "Hello, alice!" {
 		t.Errorf("status %d, body %s", w.Code, w.Body)
+	}
+}
+
+// What a suspension does to the service.
+func TestSuspended(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	list, err := revocation.New(revocation.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := issuer.Config()
+	cfg.Revoked = list.Check
+	api := logto.Require(mustNew(cfg))(hello)
+	r := httptest.NewRequest("GET", "/api/hello", nil)
+	r.Header.Set("Authorization", "Bearer "+issuer.Token(logtotest.Token{User: "alice"}))
+	status := func() int {
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, r)
+		return w.Code
+	}
+
+	before := status()
+	list.Webhook(issuer.SigningKey()).ServeHTTP(httptest.NewRecorder(), issuer.Suspend("alice"))
+	if after := status(); before != 200 || after != 401 {
+		t.Errorf("status %d, then %d", before, after)
 	}
 }
 
