@@ -196,6 +196,8 @@ func revocation(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case err == ErrRevoked: // which says no more than the row
+		return refusal.New(reasonRevoked, "the token was taken back")
 	case errors.Is(err, ErrRevoked):
 		return &refusal.Refusal{Reason: reasonRevoked, Text: "the token was taken back", Cause: err}
 	}

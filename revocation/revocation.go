@@ -325,7 +325,7 @@ type revoked struct {
 var kindNames = [kinds]string{everything: "all", subject: "subject", organization: "organization", client: "application", tokenID: "token ID"}
 
 func (e *revoked) Error() string {
-	return fmt.Sprintf("%v: %s: tokens issued until %s are, and this one was at %s", logto.ErrRevoked, kindNames[e.kind], stamp(e.cutoff), stamp(e.iat))
+	return fmt.Sprintf("%s: tokens issued until %s are revoked, and this one was at %s", kindNames[e.kind], stamp(e.cutoff), stamp(e.iat))
 }
 
 func (e *revoked) Unwrap() error { return logto.ErrRevoked }

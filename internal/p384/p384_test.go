@@ -414,10 +414,6 @@ func TestMemory(t *testing.T) {
 	if got := bytesOf(func() { _, _ = Prepare(k.public) }); got > 600<<10 {
 		t.Errorf("a prepared key: %d bytes", got)
 	}
-	hash, good, _ := k.signature(big.NewInt(5), big.NewInt(7))
-	if got := testing.AllocsPerRun(10, func() { k.key.Verify(hash, good) }); got > 26 {
-		t.Errorf("Verify: %v allocations", got)
-	}
 }
 
 // In one run, so that the ratios count: go test -bench . -benchmem ./internal/p384
