@@ -132,17 +132,19 @@ func (c *keyCache) run(f *fetch, client *http.Client) {
 		}
 	})
 	defer giveUp.Stop()
-	set, ignored, err := c.getSafely(ctx, client, old)
-	if err != nil && len(err.Error()) > maxError {
-		err = shortened{err} // it may repeat what the endpoint sent
-	}
-	if c.end(f, set, err) {
-		c.tell(f, old, set, ignored)
-		return
-	}
-	c.mu.Lock()
-	c.stuck--
-	c.mu.Unlock()
+	var set *keySet
+	var ignored []string
+	err := errors.New("the HTTP client has ended the goroutine") // by runtime.Goexit
+	defer func() {
+		if c.end(f, set, err) {
+			c.tell(f, old, set, ignored)
+			return
+		}
+		c.mu.Lock()
+		c.stuck--
+		c.mu.Unlock()
+	}()
+	set, ignored, err = c.getSafely(ctx, client, old)
 }
 
 // end notes how a fetch ended and wakes those who wait. It is false if the fetch was
@@ -308,10 +310,13 @@ func missing(a, b jwk.Set) []string {
 func (c *keyCache) getSafely(ctx context.Context, client *http.Client, old *keySet) (set *keySet, ignored []string, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("panic: %s", policy.ShownText(fmt.Sprint(r)))
+			set, err = nil, fmt.Errorf("panic: %.*s", maxError, policy.ShownText(fmt.Sprint(r)))
 		}
 	}()
-	return c.get(ctx, client, old)
+	if set, ignored, err = c.get(ctx, client, old); err != nil && len(err.Error()) > maxError {
+		err = shortened{err} // it may repeat what the endpoint sent
+	}
+	return set, ignored, err
 }
 
 // get asks the key endpoint once. It returns a set with at least one key, or an

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -422,43 +423,35 @@ func TestJitter(t *testing.T) {
 	})
 }
 
-// A connection that died silently is not asked again: the next fetch has a new one.
+// A connection that died silently is not asked again: the next fetch has a new one. HTTP/2
+// would keep it, for a request that failed says nothing of its connection.
 func TestDeadConnection(t *testing.T) {
 	issuer := logtotest.New("")
-	var dead atomic.Bool
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var mu sync.Mutex
-	connections := map[string]bool{}
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		known := connections[r.RemoteAddr]
-		connections[r.RemoteAddr] = true
-		mu.Unlock()
-		if dead.Load() && known {
-			<-r.Context().Done()
-			return
-		}
-		issuer.ServeHTTP(w, r)
-	})}
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(func() { _ = server.Close() })
-	for name, client := range map[string]*http.Client{
-		"own transport":            {Transport: &http.Transport{}, Timeout: 300 * time.Millisecond},
-		"wrapped transport":        {Transport: wrapped{&http.Transport{}}, Timeout: 300 * time.Millisecond},
-		"http.DefaultTransport":    {Timeout: 300 * time.Millisecond},
-		"transport without timers": {Transport: http.DefaultTransport.(*http.Transport).Clone(), Timeout: 300 * time.Millisecond},
-	} {
+	server := httptest.NewUnstartedServer(issuer)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	for _, name := range []string{"HTTP/2", "HTTP/1.1", "http.DefaultTransport"} {
 		t.Run(name, func(t *testing.T) {
-			dead.Store(false)
-			v := newVerifier(t, logto.Config{Issuers: []string{"http://issuer.test/oidc"}, JWKSURL: "http://" + listener.Addr().String() + "/oidc/jwks",
+			line := &line{}
+			transport := server.Client().Transport.(*http.Transport).Clone()
+			transport.ForceAttemptHTTP2 = name != "HTTP/1.1"
+			if !transport.ForceAttemptHTTP2 {
+				transport.TLSClientConfig.NextProtos = []string{"http/1.1"}
+			}
+			transport.DialContext = line.dial
+			client := &http.Client{Transport: transport, Timeout: time.Second}
+			if name == "http.DefaultTransport" {
+				client.Transport = nil
+				defer func(before http.RoundTripper) { http.DefaultTransport = before }(http.DefaultTransport)
+				http.DefaultTransport = transport
+			}
+			v := newVerifier(t, logto.Config{Issuers: []string{"https://issuer.test/oidc"}, JWKSURL: server.URL + "/oidc/jwks",
 				Audiences: []string{"any"}, HTTPClient: client, Logger: capture})
 			if err := v.Refresh(ctx); err != nil {
 				t.Fatal(err)
 			}
-			dead.Store(true)
+			line.cut()
 			v.SetWallClock(logto.DeadAge)
 			if err := v.Refresh(ctx); err == nil {
 				t.Fatal("the connection wasn't kept: nothing to see")
@@ -471,10 +464,45 @@ func TestDeadConnection(t *testing.T) {
 	}
 }
 
-// wrapped is a transport of the user's, as for tracing.
-type wrapped struct{ *http.Transport }
+// line is a network in which connections can die without a word.
+type line struct {
+	mu   sync.Mutex
+	open []*silent
+}
 
-func (w wrapped) RoundTrip(r *http.Request) (*http.Response, error) { return w.Transport.RoundTrip(r) }
+func (l *line) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	s := &silent{Conn: conn}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open = append(l.open, s)
+	return s, nil
+}
+
+// cut lets all connections die that there are.
+func (l *line) cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.open {
+		s.dead.Store(true)
+	}
+}
+
+// silent is a connection that swallows what is sent once it is dead.
+type silent struct {
+	net.Conn
+	dead atomic.Bool
+}
+
+func (s *silent) Write(p []byte) (int, error) {
+	if s.dead.Load() {
+		return len(p), nil
+	}
+	return s.Conn.Write(p)
+}
 
 // A readiness probe of one call gets a key set for a service without traffic, by and by.
 func TestReadyAlone(t *testing.T) {
@@ -609,4 +637,67 @@ func TestRefreshLeaves(t *testing.T) {
 			t.Errorf("error %v after %v", err, time.Since(start))
 		}
 	})
+}
+
+// A good answer that was asked for just before a token was issued doesn't decide about
+// its key: the request waits for another one.
+func TestAnswerFromBeforeTheToken(t *testing.T) {
+	inBubble(t, func(s *service) {
+		s.verify(s.token(), nil, 0, 1)
+		time.Sleep(logto.StaleAge + 500*time.Millisecond)
+		before := s.issuer.KeySet()
+		s.issuer.Fail(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			time.Sleep(2 * time.Second)
+			_, _ = io.WriteString(w, before)
+		}))
+		if err := s.v.Ready(); err != nil { // starts the refresh
+			t.Fatal(err)
+		}
+		time.Sleep(500 * time.Millisecond) // iat has whole seconds
+		s.issuer.Fail(nil)
+		s.issuer.Rotate("ES384")
+		s.verify(s.token(), nil, 1500*time.Millisecond, 3)
+	})
+}
+
+// A client that ends the goroutine of its fetch is one that failed.
+func TestTransportExits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := logtotest.NewIssuer(t)
+		cfg := issuer.Config()
+		cfg.Logger = capture
+		inner, bad := cfg.HTTPClient.Transport, true
+		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			if bad {
+				runtime.Goexit()
+			}
+			return inner.RoundTrip(r)
+		})}
+		v := newVerifier(t, cfg)
+		token := issuer.Token(logtotest.Token{})
+		start := time.Now()
+		if _, err := v.Verify(ctx, token); !errors.Is(err, logto.ErrUnavailable) || time.Since(start) != 0 {
+			t.Errorf("error %v after %v", err, time.Since(start))
+		}
+		bad = false
+		time.Sleep(logto.RetryPause)
+		if _, err := v.Verify(ctx, token); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// textPanics is an error of a client's transport.
+type textPanics struct{}
+
+func (textPanics) Error() string { panic("theirs") }
+
+func TestTransportErrorPanics(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	cfg := issuer.Config()
+	cfg.Logger = capture
+	cfg.HTTPClient = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) { return nil, textPanics{} })}
+	if _, err := newVerifier(t, cfg).Verify(ctx, issuer.Token(logtotest.Token{})); !errors.Is(err, logto.ErrUnavailable) {
+		t.Errorf("error %v", err)
+	}
 }

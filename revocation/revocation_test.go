@@ -84,7 +84,7 @@ func TestErrorText(t *testing.T) {
 		l := newList(t, revocation.Config{})
 		_ = l.Revoke(t.Context(), revocation.Revocation{Subject: "alice"})
 		err := l.Check(newTokens(t).at(t, logtotest.Token{User: "alice"}, noon.Add(-time.Minute)))
-		if got, want := fmt.Sprint(err), "logto: invalid access token: revoked: subject: tokens issued until 2026-11-25T12:00:00Z are, and this one was at 2026-11-25T11:59:00Z"; got != want {
+		if got, want := fmt.Sprint(err), "subject: tokens issued until 2026-11-25T12:00:00Z are revoked, and this one was at 2026-11-25T11:59:00Z"; got != want {
 			t.Errorf("%s\nwant %s", got, want)
 		}
 	})

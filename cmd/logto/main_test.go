@@ -627,6 +627,9 @@ func TestDoctorAddresses(t *testing.T) {
 			}
 			r := tool(t, "", flags...)
 			r.want(t, tt.code, tt.phrases...)
+			if strings.Contains(r.out, "logto: Config") {
+				t.Errorf("an error as it is for a log:\n%s", r.out)
+			}
 			for _, phrase := range tt.config {
 				if !strings.Contains(r.json.Config, phrase) {
 					t.Errorf("no %q in\n%s", phrase, r.json.Config)
