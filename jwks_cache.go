@@ -45,8 +45,8 @@ type keyCache struct {
 	leeway   time.Duration
 	logger   func() *slog.Logger
 	observer func(context.Context, Event) // nil for none
-	// jitter is what is taken off a time, at most, as a share of it: instances that
-	// started together, or failed together, don't ask together.
+	// jitter is the share of a time that spread may be: instances that started together,
+	// or failed together, don't ask together.
 	jitter float64
 
 	set atomic.Pointer[keySet] // the newest good one; nil before the first
@@ -125,9 +125,9 @@ func newKeyCache(url string, cfg *Config, logger func() *slog.Logger) *keyCache 
 		jitter: 0.5, ended: make(chan struct{})}
 }
 
-// shorten takes jitter off d.
-func (c *keyCache) shorten(d time.Duration) time.Duration {
-	return d - time.Duration(rand.Float64()*c.jitter*float64(d))
+// spread is a random time, by which d is shorter or longer.
+func (c *keyCache) spread(d time.Duration) time.Duration {
+	return time.Duration(rand.Float64() * c.jitter * float64(d))
 }
 
 // key returns the key with the given ID for a token that says it was issued at the

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	fetchPause = 10 * time.Second // between the starts of two fetches; also the longest back-off
+	fetchPause = 10 * time.Second // between the starts of two fetches; also the longest back-off, before jitter
 	retryPause = time.Second      // the same, after a first failure, and while there is no key set
 	fetchTime  = 10 * time.Second // a fetch that takes longer has failed
 	giveUpTime = 11 * time.Second // the same, if the client ignores its context
@@ -164,12 +164,12 @@ func (c *keyCache) end(f *fetch, set *keySet, err error) bool {
 		// A fetch that began later had a good answer before.
 	case err == nil:
 		c.failures, c.lastErr = 0, nil
-		set.fetched, set.due, set.vanished = began, c.shorten(staleAge), vanished(old, set, now)
+		set.fetched, set.due, set.vanished = began, staleAge - c.spread(staleAge), vanished(old, set, now)
 		c.set.Store(set)
 	default:
 		c.failures++
 		c.lastErr = err
-		c.pause = c.shorten(backOff(c.failures))
+		c.pause = backOff(c.failures) + c.spread(backOff(c.failures))
 		var status *statusError
 		if errors.As(err, &status) {
 			c.pause = max(c.pause, min(status.retryAfter, maxRetryAfter))
