@@ -60,10 +60,12 @@ import (
 
 const usage = `usage: logto doctor  -endpoint URL -audience API [flags]
        logto explain -endpoint URL -audience API [flags] <token
+       logto replay  -endpoint URL -hook ID -app-id ID [flags]
 
 doctor checks Logto's address, keys, issuer and clock against a configuration.
 explain reads a token from standard input and tells why it is accepted or refused;
 without -endpoint or -issuer it only decodes.
+replay delivers again the webhooks that had failed: its flags are told by logto replay -h.
 
   -endpoint URL         address of Logto, such as https://tenant.logto.app
   -audience API         identifier of the API in Logto; may be repeated
@@ -74,6 +76,13 @@ without -endpoint or -issuer it only decodes.
   -insecure-allow-http  allow keys over http from a host that is not loopback
   -timeout DURATION     for each request, at most 10s
   -json                 print JSON: see go doc github.com/seed-70fe37f4/logto/cmd/logto
+
+doctor only, to check the webhook of package revocation too:
+  -hook ID              of the webhook: in the address of its page in the console
+  -app-id ID            machine-to-machine application, or LOGTO_APP_ID
+  -secret-file PATH     its secret, if not in LOGTO_APP_SECRET
+  -signing-key-file PATH  the key that the API has, if not in LOGTO_SIGNING_KEY
+  -resource URL         indicator of the Management API, if not the endpoint's
 
 explain only:
   -scope SCOPE          scope that the route asks for; may be repeated
@@ -102,6 +111,8 @@ type options struct {
 	scopes       list
 	organization string
 	organized    bool // -organization was given
+	credentials  credentials
+	replay       replaying
 }
 
 type list []string
@@ -118,9 +129,15 @@ const maxTimeout = 10 * time.Second
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	o, command, err := parse(args)
 	switch {
+	case errors.Is(err, flag.ErrHelp) && command == "replay":
+		_, _ = io.WriteString(stdout, replayUsage)
+		return 0
 	case errors.Is(err, flag.ErrHelp):
 		_, _ = io.WriteString(stdout, usage)
 		return 0
+	case errors.Is(err, errSecretArgument):
+		_, _ = io.WriteString(stderr, noSecretArgument)
+		return 2
 	case errors.Is(err, errTokenArgument):
 		_, _ = io.WriteString(stderr, noTokenArgument)
 		return 2
@@ -128,12 +145,18 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintf(stderr, "logto: %s\nlogto -h lists the flags\n", clean(err.Error()))
 		return 2
 	}
-	var r *report
-	if command == "doctor" {
-		r = doctor(o)
-	} else {
-		r = explain(o, stdin, stderr)
+	switch command {
+	case "doctor":
+		return o.print(doctor(o), stdout, stderr)
+	case "explain":
+		return o.print(explain(o, stdin, stderr), stdout, stderr)
 	}
+	return replay(o, stdout, stderr)
+}
+
+// print writes the report and gives the exit status.
+func (o *options) print(r *report, stdout, stderr io.Writer) (status int) {
+	var err error
 	if o.json {
 		err = r.writeJSON(stdout)
 	} else {
@@ -152,6 +175,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 var errTokenArgument = errors.New("token on the command line")
 
 func parse(args []string) (*options, string, error) {
+	if secretArgument(args) {
+		return nil, "", errSecretArgument
+	}
 	// Before anything else, so that no message repeats a token.
 	for _, arg := range args {
 		if name := strings.TrimLeft(arg, "-"); strings.Count(arg, ".") >= 2 && strings.Contains(arg, "eyJ") ||
@@ -160,16 +186,19 @@ func parse(args []string) (*options, string, error) {
 		}
 	}
 	if len(args) == 0 {
-		return nil, "", errors.New("say doctor or explain")
+		return nil, "", errors.New("say doctor or explain, or replay")
 	}
 	command := args[0]
 	switch command {
 	case "doctor", "explain":
+	case "replay":
+		o, err := parseReplay(args[1:])
+		return o, command, err
 	case "help", "-h", "-help", "--help":
 		return nil, "", flag.ErrHelp
 	default:
 		// It isn't repeated: it may be a token.
-		return nil, "", errors.New("the first argument must be doctor or explain")
+		return nil, "", errors.New("the first argument must be doctor or explain, or replay")
 	}
 	o := &options{}
 	var audiences, issuers, clients list
@@ -187,6 +216,8 @@ func parse(args []string) (*options, string, error) {
 	if command == "explain" {
 		f.Var(&o.scopes, "scope", "")
 		f.StringVar(&o.organization, "organization", "", "")
+	} else {
+		o.credentials.flags(f)
 	}
 	if err := f.Parse(args[1:]); err != nil {
 		return nil, "", err
@@ -206,6 +237,11 @@ func parse(args []string) (*options, string, error) {
 		return nil, "", errors.New("-audience is missing: the identifier of the API under API resources in the Logto console")
 	case !o.hasIssuer() && (len(audiences)+len(clients)+len(o.scopes) > 0 || o.organized || o.config.JWKSURL != "" || o.config.OrganizationTokens):
 		return nil, "", errors.New("nothing can be verified without -endpoint (or -issuer)")
+	}
+	if o.credentials.hook != "" {
+		if err := o.credentials.load(o.config.Endpoint, o.config.InsecureAllowHTTP); err != nil {
+			return nil, "", err
+		}
 	}
 	for _, scope := range o.scopes {
 		if !policy.IsScope(scope) { // logto.Scopes would panic
