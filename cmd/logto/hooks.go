@@ -53,7 +53,7 @@ func (r *report) webhook(ctx context.Context, o *options) {
 	}
 	r.managed(m)
 	r.enabled(h)
-	r.events(h, revokingEvents())
+	r.events(h, revokingEvents(), fail)
 	r.address(h)
 	r.signingKey(m, h)
 	switch {
@@ -85,8 +85,9 @@ func (r *report) enabled(h *webhook) {
 	r.add("hook", ok, saw+" and enabled", "")
 }
 
-// events reports on those that the webhook doesn't send.
-func (r *report) events(h *webhook, wanted []string) {
+// events reports on those that the webhook doesn't send: as essential says, if one of
+// them is.
+func (r *report) events(h *webhook, wanted []string, essential string) {
 	status := ok
 	var missing, of []string
 	for _, event := range wanted {
@@ -101,7 +102,7 @@ func (r *report) events(h *webhook, wanted []string) {
 			if e.event == event {
 				of = append(of, e.of)
 				if e.essential {
-					status = fail
+					status = essential
 				}
 			}
 		}
@@ -117,17 +118,19 @@ func (r *report) events(h *webhook, wanted []string) {
 	r.add("events", status, "not ticked: "+strings.Join(missing, ", "), hint)
 }
 
-// address reports on where the webhook leads.
-func (r *report) address(h *webhook) {
+// address reports on where the webhook leads, and whether that is somewhere.
+func (r *report) address(h *webhook) bool {
 	u, err := url.Parse(h.Config.URL)
 	switch {
-	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "":
+	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":
 		r.add("url", fail, "the webhook's URL is none", "set it in the console to the address of the handler of revocation.List.Webhook")
+		return false
 	case u.Scheme == "http" && !policy.IsLoopback(u.Hostname()):
 		r.add("url", warn, shown(h.Config.URL)+": whoever is on the way can read the events, which are personal data, and hold them back", "use https where the network isn't yours alone")
 	default:
 		r.add("url", ok, shown(h.Config.URL), "")
 	}
+	return true
 }
 
 // signingKey compares the key that the API may have with that of the webhook.

@@ -415,7 +415,7 @@ func (m *manager) webhook(ctx context.Context) (*webhook, *trouble) {
 		return nil, t
 	}
 	h := &webhook{}
-	if err := json.Unmarshal(a.body, h); err != nil || h.ID != m.hook || h.Config.URL == "" {
+	if err := json.Unmarshal(a.body, h); err != nil || h.ID != m.hook {
 		return nil, &trouble{check: "hook", saw: "the answer is no webhook " + quote.String(m.hook), hint: "is this the address of Logto?"}
 	}
 	if len(h.Events) == 0 && h.Event != "" {

@@ -233,7 +233,7 @@ func (p *replayer) try(ctx context.Context, r *report) *trouble {
 	}
 	r.managed(p.manager)
 	r.enabled(h)
-	r.events(h, p.events)
+	r.events(h, p.events, warn)
 	key := p.signingKey
 	if key == "" {
 		key = h.SigningKey
@@ -246,11 +246,10 @@ func (p *replayer) try(ctx context.Context, r *report) *trouble {
 	}
 	receivers := []string(p.o.replay.to)
 	if len(receivers) == 0 {
-		r.address(h)
-		receivers = []string{h.Config.URL}
-		if parseReceiver(h.Config.URL) != nil {
-			return nil // address has said it
+		if !r.address(h) {
+			return nil
 		}
+		receivers = []string{h.Config.URL}
 	}
 
 	found, newest, t := p.read(ctx, r, receivers)

@@ -86,7 +86,7 @@ type management struct {
 func newManagement() *management {
 	return &management{indic: "https://tenant.logto.app/api", hook: map[string]any{
 		"tenantId": "tenant", "id": hookID, "name": "revocation", "event": nil, "events": revokingEvents(), "signingKey": signingKey, "enabled": true,
-		"config": map[string]any{"url": receiver}, "createdAt": 1795569000000, "executionStats": map[string]any{"requestCount": 7, "successCount": 7},
+		"config": map[string]any{"url": receiver}, "createdAt": int64(1795569000000), "executionStats": map[string]any{"requestCount": 7, "successCount": 7},
 	}}
 }
 
@@ -460,7 +460,10 @@ func TestReplayRefusals(t *testing.T) {
 		{"disabled", func(m *management) { m.hook["enabled"] = false }, nil, "hook", "disabled", 1},
 		{"no signing key", func(m *management) { m.hook["signingKey"] = "" }, nil, "signing-key", "doesn't sign", 0},
 		{"no URL", func(m *management) { m.hook["config"] = map[string]any{"url": "api.example.test"} }, nil, "url", "the webhook's URL is none", 0},
-		{"suspensions not ticked", func(m *management) { m.hook["events"] = revokingEvents()[1:] }, nil, "events", "suspended users", 1},
+		{"URL with a user", func(m *management) {
+			m.hook["config"] = map[string]any{"url": "https://user:header-secret@api.example.test/hook"}
+		}, nil, "", "https://api.example.test/hook", 1},
+		{"suspensions not ticked", func(m *management) { m.hook["events"] = revokingEvents()[1:] }, nil, "", "warn  events", 1},
 
 		{"API fails", status("/recent-logs", 500), nil, "logs", "status 500", 0},
 		{"API answers 429", status("/recent-logs", 429), nil, "logs", "status 429", 0},
@@ -570,8 +573,8 @@ func TestReplayReceivers(t *testing.T) {
 				if len(in.got) != 2*tt.sent || r.json.Deliveries.Undelivered != tt.undelivered {
 					t.Errorf("sent %d, %+v", len(in.got), r.json.Deliveries)
 				}
-				if strings.Contains(r.out, "password") {
-					t.Errorf("a query in\n%s", r.out)
+				if strings.Contains(r.out, "password") || strings.Contains(r.out, "<html>") {
+					t.Errorf("a query, or the receiver's text in\n%s", r.out)
 				}
 				if slices.Contains(tt.flags, other) != (len(second.got) == 6) {
 					t.Errorf("%d deliveries to the other receiver", len(second.got))
@@ -586,8 +589,50 @@ func TestReplayReceivers(t *testing.T) {
 	}
 }
 
+// One pass takes five minutes, however slow a receiver is.
+func TestReplayTime(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, in := newManagement(), &inbox{next: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(9 * time.Second) })}
+		network{"tenant.logto.app": m, "api.example.test": in}.use(t)
+		for range 40 {
+			m.entries = append(m.entries, entry(t, "12-user-suspended", "Error"))
+		}
+		start := time.Now()
+		r, _ := newTestReplayer(t).pass(context.Background())
+		if took := time.Since(start); took > passTime+9*time.Second || r.Deliveries.Delivered != 33 || r.Deliveries.Undelivered != 7 {
+			t.Errorf("%v, %+v", took, r.Deliveries)
+		}
+		var failed []string
+		for _, c := range r.Checks {
+			if c.Status == fail {
+				failed = append(failed, c.Saw)
+			}
+		}
+		if len(failed) != 2 || !strings.HasSuffix(failed[1], "not tried after that: 6") {
+			t.Errorf("failed %q", failed)
+		}
+	})
+}
+
 // After three failures in a row a receiver is left alone.
 func TestReplayPatience(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		calls := 0
+		m, in := newManagement(), &inbox{next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if calls++; calls%3 != 0 {
+				w.WriteHeader(503)
+			}
+		})}
+		network{"tenant.logto.app": m, "api.example.test": in}.use(t)
+		for range 6 {
+			m.entries = append(m.entries, entry(t, "12-user-suspended", "Error"))
+		}
+		r := replayed(t)
+		r.want(t, 1, "Not delivered: 4")
+		if len(in.got) != 2*6 {
+			t.Errorf("%d deliveries, and never three failures in a row", len(in.got))
+		}
+	})
 	bubble(t, func(t *testing.T) {
 		m, in := newManagement(), &inbox{next: answers(503, "")}
 		network{"tenant.logto.app": m, "api.example.test": in}.use(t)
@@ -615,8 +660,14 @@ func TestReplayBounds(t *testing.T) {
 			m.entries = append(m.entries, m.entries[pageSize-1], m.entries[0]) // the log grew while it was read
 			r := replayed(t)
 			r.want(t, 0, "3 more are not listed", "Delivered: 53")
-			if len(in.got) != 2*(pageSize+3) {
-				t.Errorf("%d deliveries", len(in.got))
+			listed := 0
+			for _, c := range r.json.Checks {
+				if c.Name == "delivery" {
+					listed++
+				}
+			}
+			if len(in.got) != 2*(pageSize+3) || r.json.Deliveries.Read != pageSize+3 || listed != maxListed+1 {
+				t.Errorf("%d deliveries, %+v, listed %d", len(in.got), r.json.Deliveries, listed)
 			}
 		})
 	}
@@ -711,6 +762,10 @@ func TestReplayChooses(t *testing.T) {
 				e["createdAt"] = e["createdAt"].(int64) - 55_000 // a minute more is read, for clocks that differ
 			}
 		}, "Organization.Membership.Updated"},
+		{"a result that nobody knows", nil, false, func(m *management) {
+			m.entries = m.entries[:0]
+			m.entries = append(m.entries, entry(t, "53-user-deleted", "Pending"))
+		}, "User.Deleted"},
 		{"nothing", nil, false, func(m *management) { m.entries = nil }, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -1016,6 +1071,53 @@ func TestReplayLoop(t *testing.T) {
 			}
 		})
 	})
+	t.Run("Retry-After of a day", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			m, _, stop, pass := start(t, nil)
+			pass()
+			asked := 0
+			locked(m, func() {
+				m.before = func(w http.ResponseWriter, r *http.Request) bool {
+					asked++
+					w.Header().Set("Retry-After", "86400")
+					w.WriteHeader(503)
+					return true
+				}
+			})
+			pass()
+			time.Sleep(maxAfter)
+			if pass(); asked != 2 {
+				t.Errorf("asked %d times", asked)
+			}
+			if code := stop(); code != 1 {
+				t.Errorf("status %d", code)
+			}
+		})
+	})
+	t.Run("quiet for longer than -since", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			_, in, stop, pass := start(t, nil, "-since", "1h")
+			for range 120 {
+				pass()
+			}
+			if code := stop(); code != 0 || len(in.got) != 1 {
+				t.Errorf("status %d, %d deliveries", code, len(in.got))
+			}
+		})
+	})
+	t.Run("one of two receivers fails", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			m, first, second := newManagement(), &inbox{}, &inbox{next: answers(503, "")}
+			network{"tenant.logto.app": m, "api.example.test": first, "other.example.test": second}.use(t)
+			m.entries = append(m.entries, entry(t, "12-user-suspended", "Error"))
+			stop, output := looping(t, "-every", "10s", "-to", receiver, "-to", "https://other.example.test/hook")
+			time.Sleep(25 * time.Second)
+			output()
+			if code := stop(); code != 1 || len(first.got) != 1 || len(second.got) != 3 {
+				t.Errorf("status %d, %d and %d deliveries", code, len(first.got), len(second.got))
+			}
+		})
+	})
 	t.Run("a page that can't be read is read later", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			m, in, stop, pass := start(t, nil)
@@ -1085,6 +1187,22 @@ func TestReplayLoop(t *testing.T) {
 	})
 }
 
+// What can't come back is forgotten.
+func TestReplayForgets(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newManagement()
+		network{"tenant.logto.app": m, "api.example.test": &inbox{}}.use(t)
+		m.entries = append(m.entries, entry(t, "12-user-suspended", "Error"))
+		p := newTestReplayer(t, "-since", "1h")
+		for _, want := range []int{1, 1, 0} {
+			if _, _ = p.pass(context.Background()); len(p.done) != want {
+				t.Errorf("%d are remembered at %v, want %d", len(p.done), time.Now(), want)
+			}
+			time.Sleep(30 * time.Minute)
+		}
+	})
+}
+
 // A process that starts again delivers again, which changes nothing.
 func TestReplayAgain(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -1144,6 +1262,14 @@ func TestReplayKeepsSecrets(t *testing.T) {
 				}
 				r := replayed(t)
 				all := r.out + fmt.Sprint(r.json)
+				if tt.before != nil {
+					// The issuer isn't there, which doctor says too.
+					r := tool(t, "", "doctor", "-endpoint", endpoint, "-resource", "x", "-audience", api, "-hook", hookID)
+					if !strings.Contains(r.out, "(left out)") {
+						t.Errorf("nothing was left out by doctor\n%s", r.out)
+					}
+					all += r.out + fmt.Sprint(r.json)
+				}
 				if !strings.Contains(all, "(left out)") {
 					t.Errorf("nothing was left out\n%s", r.out)
 				}
@@ -1296,6 +1422,7 @@ func TestDoctorWebhook(t *testing.T) {
 		}, signingKey, 1, "events", []string{"not ticked: User.SuspensionStatus.Updated, User.Data.Updated"}},
 		{"URL by http", func(m *management) { m.hook["config"] = map[string]any{"url": "http://api:8080/hook?password=x"} }, signingKey, 0, "",
 			[]string{"warn  url", "http://api:8080/hook: whoever"}},
+		{"URL of this machine", func(m *management) { m.hook["config"] = map[string]any{"url": "http://127.0.0.1:8080/hook"} }, signingKey, 0, "", []string{"ok    url"}},
 		{"failed deliveries", func(m *management) {
 			m.hook["executionStats"] = map[string]any{"requestCount": 9, "successCount": 7}
 		}, signingKey, 0, "", []string{"warn  deliveries", "of which failed: 2", "logto replay"}},
