@@ -1,11 +1,16 @@
-// Logto finds out why an API refuses a token, or why it can't get Logto's keys.
+// Logto finds out why an API refuses a token, or why it can't get Logto's keys. And
+// it delivers again the webhooks that an API has missed.
 //
 //	logto doctor  -endpoint https://tenant.logto.app -audience https://api.example.com
 //	logto explain -endpoint https://tenant.logto.app -audience https://api.example.com <token.txt
+//	logto replay  -endpoint https://tenant.logto.app -hook ID -app-id ID
 //
 // Doctor checks what a logto.Config would meet: whether Logto can be reached, its
 // certificate, each published key, the issuer that Logto calls itself, the
-// clocks. It ends with the Config to write.
+// clocks. It ends with the Config to write. With -hook and the credentials of a
+// machine-to-machine application it checks the webhook of package revocation too:
+// whether it is there, enabled, has the events that are needed and the signing key
+// that the API has, and how many deliveries failed in the last day.
 //
 // Explain reads one token from standard input, never from its arguments, and
 // tells for each check what it saw, and which requirements of a route the token
@@ -13,15 +18,24 @@
 // says about a token is the verdict of package logto itself. It prints the claims
 // in it, which may be personal data, but never the token or its signature.
 //
+// Replay reads which webhooks Logto couldn't deliver, for it sends each once, and
+// delivers them again, signed with the webhook's key: once, or with -every until it
+// is told to stop. What is delivered twice changes nothing. It needs the Management
+// API, with an application whose secret is in LOGTO_APP_SECRET or a file, never an
+// argument; it prints neither secrets nor the bodies. How to set it up is in
+// docs/revocation.md, its flags are told by logto replay -h.
+//
 // The exit status is 0 if all is well (a warn is no problem), 1 if a problem was
-// found or the token was refused, 2 if the command line makes no sense.
+// found, the token was refused or something could not be delivered, 2 if the command
+// line makes no sense.
 //
 // # JSON
 //
 // With -json, standard output has one object, in ASCII. Members may be added, but
-// none of these changes:
+// none of these changes. Replay with -every prints one object a pass in which
+// something was delivered or went wrong, and a first one.
 //
-//	command  "doctor" or "explain"
+//	command  "doctor", "explain" or "replay"
 //	ok       whether the exit status is 0
 //	verdict  "ok" or "problem"; of explain "accepted", "refused" or "unverified"
 //	reason   of a refused token: a code of docs/troubleshooting.md, else ""
@@ -33,11 +47,15 @@
 //	token    of explain: header and claims as decoded, long values cut; or absent
 //	requirements  of an accepted token: requirement, meets, why (not)
 //	config   of doctor: the Go expression to write
+//	deliveries  of replay, counted: read in the log, failed of these, delivered now,
+//	         undelivered still; the last two once a receiver
 //
 // The names of the checks are: config, reach, tls, jwks, key, discovery, internal,
-// clock, audience of doctor; config (if it is refused), form, type, algorithm,
+// clock, audience, and with -hook management, hook, events, url, signing-key,
+// deliveries of doctor; config (if it is refused), form, type, algorithm,
 // claims, issuer, audience, client, times, key, signature, clock, organization,
-// scopes of explain.
+// scopes of explain; config, management, hook, events, url, signing-key, logs,
+// delivery (one of each) of replay.
 package main
 
 import (
