@@ -49,6 +49,9 @@ func doctor(o *options) *report {
 		r.discovery(ctx, t, o, &found)
 		r.clock(t.net)
 		r.audience(o)
+		if o.credentials.hook != "" {
+			r.webhook(ctx, o)
+		}
 	}
 
 	failed := r.failed()

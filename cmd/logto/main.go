@@ -1,11 +1,16 @@
-// Logto finds out why an API refuses a token, or why it can't get Logto's keys.
+// Logto finds out why an API refuses a token, or why it can't get Logto's keys. And
+// it delivers again the webhooks that an API has missed.
 //
 //	logto doctor  -endpoint https://tenant.logto.app -audience https://api.example.com
 //	logto explain -endpoint https://tenant.logto.app -audience https://api.example.com <token.txt
+//	logto replay  -endpoint https://tenant.logto.app -hook ID -app-id ID
 //
 // Doctor checks what a logto.Config would meet: whether Logto can be reached, its
 // certificate, each published key, the issuer that Logto calls itself, the
-// clocks. It ends with the Config to write.
+// clocks. It ends with the Config to write. With -hook and the credentials of a
+// machine-to-machine application it checks the webhook of package revocation too:
+// whether it is there, enabled, has the events that are needed and the signing key
+// that the API has, and how many deliveries failed in the last day.
 //
 // Explain reads one token from standard input, never from its arguments, and
 // tells for each check what it saw, and which requirements of a route the token
@@ -13,15 +18,24 @@
 // says about a token is the verdict of package logto itself. It prints the claims
 // in it, which may be personal data, but never the token or its signature.
 //
+// Replay reads which webhooks Logto couldn't deliver, for it sends each once, and
+// delivers them again, signed with the webhook's key: once, or with -every until it
+// is told to stop. What is delivered twice changes nothing. It needs the Management
+// API, with an application whose secret is in LOGTO_APP_SECRET or a file, never an
+// argument; it prints neither secrets nor the bodies. How to set it up is in
+// docs/revocation.md, its flags are told by logto replay -h.
+//
 // The exit status is 0 if all is well (a warn is no problem), 1 if a problem was
-// found or the token was refused, 2 if the command line makes no sense.
+// found, the token was refused or something could not be delivered, 2 if the command
+// line makes no sense.
 //
 // # JSON
 //
 // With -json, standard output has one object, in ASCII. Members may be added, but
-// none of these changes:
+// none of these changes. Replay with -every prints one object a pass in which
+// something was delivered or went wrong, and a first one.
 //
-//	command  "doctor" or "explain"
+//	command  "doctor", "explain" or "replay"
 //	ok       whether the exit status is 0
 //	verdict  "ok" or "problem"; of explain "accepted", "refused" or "unverified"
 //	reason   of a refused token: a code of docs/troubleshooting.md, else ""
@@ -33,11 +47,15 @@
 //	token    of explain: header and claims as decoded, long values cut; or absent
 //	requirements  of an accepted token: requirement, meets, why (not)
 //	config   of doctor: the Go expression to write
+//	deliveries  of replay, counted: read in the log, failed of these, delivered now,
+//	         undelivered still; the last two once a receiver
 //
 // The names of the checks are: config, reach, tls, jwks, key, discovery, internal,
-// clock, audience of doctor; config (if it is refused), form, type, algorithm,
+// clock, audience, and with -hook management, hook, events, url, signing-key,
+// deliveries of doctor; config (if it is refused), form, type, algorithm,
 // claims, issuer, audience, client, times, key, signature, clock, organization,
-// scopes of explain.
+// scopes of explain; config, management, hook, events, url, signing-key, logs,
+// delivery (one of each) of replay.
 package main
 
 import (
@@ -60,10 +78,12 @@ import (
 
 const usage = `usage: logto doctor  -endpoint URL -audience API [flags]
        logto explain -endpoint URL -audience API [flags] <token
+       logto replay  -endpoint URL -hook ID -app-id ID [flags]
 
 doctor checks Logto's address, keys, issuer and clock against a configuration.
 explain reads a token from standard input and tells why it is accepted or refused;
 without -endpoint or -issuer it only decodes.
+replay delivers again the webhooks that had failed: its flags are told by logto replay -h.
 
   -endpoint URL         address of Logto, such as https://tenant.logto.app
   -audience API         identifier of the API in Logto; may be repeated
@@ -74,6 +94,13 @@ without -endpoint or -issuer it only decodes.
   -insecure-allow-http  allow keys over http from a host that is not loopback
   -timeout DURATION     for each request, at most 10s
   -json                 print JSON: see go doc github.com/seed-70fe37f4/logto/cmd/logto
+
+doctor only, to check the webhook of package revocation too:
+  -hook ID              of the webhook: in the address of its page in the console
+  -app-id ID            machine-to-machine application, or LOGTO_APP_ID
+  -secret-file PATH     its secret, if not in LOGTO_APP_SECRET
+  -signing-key-file PATH  the key that the API has, if not in LOGTO_SIGNING_KEY
+  -resource URL         indicator of the Management API, if not the endpoint's
 
 explain only:
   -scope SCOPE          scope that the route asks for; may be repeated
@@ -102,6 +129,8 @@ type options struct {
 	scopes       list
 	organization string
 	organized    bool // -organization was given
+	credentials  credentials
+	replay       replaying
 }
 
 type list []string
@@ -118,9 +147,15 @@ const maxTimeout = 10 * time.Second
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	o, command, err := parse(args)
 	switch {
+	case errors.Is(err, flag.ErrHelp) && command == "replay":
+		_, _ = io.WriteString(stdout, replayUsage)
+		return 0
 	case errors.Is(err, flag.ErrHelp):
 		_, _ = io.WriteString(stdout, usage)
 		return 0
+	case errors.Is(err, errSecretArgument):
+		_, _ = io.WriteString(stderr, noSecretArgument)
+		return 2
 	case errors.Is(err, errTokenArgument):
 		_, _ = io.WriteString(stderr, noTokenArgument)
 		return 2
@@ -128,12 +163,18 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintf(stderr, "logto: %s\nlogto -h lists the flags\n", clean(err.Error()))
 		return 2
 	}
-	var r *report
-	if command == "doctor" {
-		r = doctor(o)
-	} else {
-		r = explain(o, stdin, stderr)
+	switch command {
+	case "doctor":
+		return o.print(doctor(o), stdout, stderr)
+	case "explain":
+		return o.print(explain(o, stdin, stderr), stdout, stderr)
 	}
+	return replay(o, stdout, stderr)
+}
+
+// print writes the report and gives the exit status.
+func (o *options) print(r *report, stdout, stderr io.Writer) (status int) {
+	var err error
 	if o.json {
 		err = r.writeJSON(stdout)
 	} else {
@@ -152,6 +193,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 var errTokenArgument = errors.New("token on the command line")
 
 func parse(args []string) (*options, string, error) {
+	if secretArgument(args) {
+		return nil, "", errSecretArgument
+	}
 	// Before anything else, so that no message repeats a token.
 	for _, arg := range args {
 		name := strings.TrimLeft(arg, "-")
@@ -165,16 +209,19 @@ func parse(args []string) (*options, string, error) {
 		}
 	}
 	if len(args) == 0 {
-		return nil, "", errors.New("say doctor or explain")
+		return nil, "", errors.New("say doctor or explain, or replay")
 	}
 	command := args[0]
 	switch command {
 	case "doctor", "explain":
+	case "replay":
+		o, err := parseReplay(args[1:])
+		return o, command, err
 	case "help", "-h", "-help", "--help":
 		return nil, "", flag.ErrHelp
 	default:
 		// It isn't repeated: it may be a token.
-		return nil, "", errors.New("the first argument must be doctor or explain")
+		return nil, "", errors.New("the first argument must be doctor or explain, or replay")
 	}
 	o := &options{}
 	var audiences, issuers, clients list
@@ -192,6 +239,8 @@ func parse(args []string) (*options, string, error) {
 	if command == "explain" {
 		f.Var(&o.scopes, "scope", "")
 		f.StringVar(&o.organization, "organization", "", "")
+	} else {
+		o.credentials.flags(f)
 	}
 	if err := f.Parse(args[1:]); err != nil {
 		// An invalid value isn't repeated either.
@@ -215,6 +264,11 @@ func parse(args []string) (*options, string, error) {
 		return nil, "", errors.New("-audience is missing: the identifier of the API under API resources in the Logto console")
 	case !o.hasIssuer() && (len(audiences)+len(clients)+len(o.scopes) > 0 || o.organized || o.config.JWKSURL != "" || o.config.OrganizationTokens):
 		return nil, "", errors.New("nothing can be verified without -endpoint (or -issuer)")
+	}
+	if o.credentials.hook != "" {
+		if err := o.credentials.load(o.config.Endpoint, o.config.InsecureAllowHTTP); err != nil {
+			return nil, "", err
+		}
 	}
 	for _, scope := range o.scopes {
 		if !policy.IsScope(scope) { // logto.Scopes would panic

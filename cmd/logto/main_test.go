@@ -65,9 +65,10 @@ type document struct {
 	Checks                                    []check
 	Token                                     *struct{ Header, Claims map[string]any }
 	Requirements                              []requirement
+	Deliveries                                *deliveries
 }
 
-var checkNames = strings.Fields("config reach tls jwks key discovery internal clock audience form type algorithm claims issuer client times signature organization scopes")
+var checkNames = strings.Fields("config reach tls jwks key discovery internal clock audience form type algorithm claims issuer client times signature organization scopes management hook events url signing-key deliveries logs delivery")
 
 // tool runs the tool twice, for text and for JSON, and checks what holds always.
 func tool(t *testing.T, stdin string, args ...string) result {
@@ -207,9 +208,14 @@ func TestUsage(t *testing.T) {
 	}
 	// The flags that exist are those of the usage text.
 	for _, flag := range regexp.MustCompile(`(?m)^  -([a-z-]+)`).FindAllStringSubmatch(usage, -1) {
-		_, _, err := parse([]string{"explain", "-" + flag[1]})
-		if err != nil && strings.Contains(err.Error(), "not defined") {
-			t.Errorf("-%s: %v", flag[1], err)
+		unknown := 0
+		for _, command := range []string{"explain", "doctor"} {
+			if _, _, err := parse([]string{command, "-" + flag[1]}); err != nil && strings.Contains(err.Error(), "not defined") {
+				unknown++
+			}
+		}
+		if unknown == 2 {
+			t.Errorf("-%s is no flag", flag[1])
 		}
 	}
 }

@@ -23,6 +23,7 @@ type report struct {
 	Token        *token        `json:"token,omitempty"`
 	Requirements []requirement `json:"requirements,omitempty"`
 	Config       string        `json:"config,omitempty"`
+	Deliveries   *deliveries   `json:"deliveries,omitempty"`
 
 	subject string // behind the command's name in the heading
 }
