@@ -164,7 +164,7 @@ func (c *keyCache) end(f *fetch, set *keySet, err error) bool {
 		// A fetch that began later had a good answer before.
 	case err == nil:
 		c.failures, c.lastErr = 0, nil
-		set.fetched, set.due, set.vanished = began, staleAge - c.spread(staleAge), vanished(old, set, now)
+		set.fetched, set.due, set.vanished = began, staleAge-c.spread(staleAge), vanished(old, set, now)
 		c.set.Store(set)
 	default:
 		c.failures++
