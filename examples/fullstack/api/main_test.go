@@ -110,14 +110,8 @@ func TestRevoked(t *testing.T) {
 		return w
 	}
 	suspend := func(userID, key string) int {
-		body := fmt.Sprintf(`{"event":"User.SuspensionStatus.Updated","createdAt":%q,"params":{"userId":%q},"data":{"id":%[2]q,"isSuspended":true}}`,
-			time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), userID)
-		mac := hmac.New(sha256.New, []byte(key))
-		mac.Write([]byte(body))
-		r := httptest.NewRequest(http.MethodPost, "/logto/webhook", strings.NewReader(body))
-		r.Header.Set("Logto-Signature-Sha-256", hex.EncodeToString(mac.Sum(nil)))
 		w := httptest.NewRecorder()
-		api.ServeHTTP(w, r)
+		api.ServeHTTP(w, suspension(t, "", userID, key))
 		return w.Code
 	}
 	alice, martha := issuer.Token(logtotest.Token{User: "alice"}), issuer.Token(logtotest.Token{User: "martha"})
@@ -141,6 +135,21 @@ func TestRevoked(t *testing.T) {
 	if w := hello(martha); w.Code != http.StatusOK {
 		t.Errorf("martha: got %d %s, want 200", w.Code, w.Body)
 	}
+}
+
+// suspension is the webhook that Logto sends when a user is suspended.
+func suspension(t *testing.T, origin, userID, key string) *http.Request {
+	t.Helper()
+	body := fmt.Sprintf(`{"event":"User.SuspensionStatus.Updated","createdAt":%q,"params":{"userId":%q},"data":{"id":%[2]q,"isSuspended":true}}`,
+		time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), userID)
+	mac := hmac.New(sha256.New, []byte(key))
+	mac.Write([]byte(body))
+	r, err := http.NewRequest(http.MethodPost, origin+"/logto/webhook", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Logto-Signature-Sha-256", hex.EncodeToString(mac.Sum(nil)))
+	return r
 }
 
 func TestNoKeys(t *testing.T) {
@@ -261,14 +270,22 @@ func TestRun(t *testing.T) {
 	if got, want := string(body), "{\"message\":\"Hello, alice!\"}\n"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	// There is a webhook, and nobody else may call it.
-	res, err = http.Post("http://"+addr+"/logto/webhook", "application/json", strings.NewReader("{}"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	res.Body.Close()
-	if res.StatusCode != http.StatusUnauthorized {
-		t.Errorf("the webhook: got %d, want 401", res.StatusCode)
+	for _, step := range []struct {
+		name    string
+		request *http.Request
+		status  int
+	}{
+		{"the webhook", suspension(t, "http://"+addr, "alice", signingKey), http.StatusOK},
+		{"alice, after it", r, http.StatusUnauthorized},
+	} {
+		res, err := http.DefaultClient.Do(step.request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != step.status {
+			t.Errorf("%s: got %d, want %d", step.name, res.StatusCode, step.status)
+		}
 	}
 	stop()
 	if err := <-ended; err != nil {

@@ -357,6 +357,8 @@ t('whoever signs in again within the 5 s is refused without a loop, and served a
 t('a suspended user whose token has just expired is signed out without asking the API', async (page) => {
   await signIn(page, origin, martha);
   await held(page).drop();
+  await page.goto(`${origin}/protected`); // so that it was no change of page that gave the heading the focus
+  await heading(page, 'Protected page');
   await system.signIn.suspend('martha');
   try {
     const { same } = await watch(page, system.settings);
@@ -408,7 +410,7 @@ t('only the page for administrators itself can suspend, and an API that is down 
   await page.goto(`${endpoint}/admin`);
   await system.api.stop();
   try {
-    await page.getByRole('button', { name: 'Set password anew martha' }).click();
+    await page.getByRole('button', { name: 'Set password martha' }).click();
     await page.getByRole('status').getByText('The API’s answer: none; Logto would not send it again either').waitFor();
   } finally {
     await system.api.start();

@@ -53,7 +53,7 @@ export function adminPage({ accounts, delivery }) {
         <tr>
           <td>${escape(one.username)}</td>
           <td>${one.suspended ? 'suspended' : 'active'}</td>
-          <td><div class="row">${one.suspended ? button(one, 'unsuspend', 'Unsuspend') : button(one, 'suspend', 'Suspend')}${button(one, 'set-password', 'Set password anew')}
+          <td><div class="row">${one.suspended ? button(one, 'unsuspend', 'Unsuspend') : button(one, 'suspend', 'Suspend')}${button(one, 'set-password', 'Set password')}
           </div></td>
         </tr>`).join('')}
       </tbody>

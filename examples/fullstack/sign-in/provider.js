@@ -131,7 +131,6 @@ export async function startSignIn({ endpoint, port, page, resource, clientId, we
       formats: { customizers: { jwt: (_ctx, _token, { payload }) => void (payload.scope ??= '') } },
       findAccount: (_ctx, id) => {
         const account = accounts.find((one) => one.id === id);
-        if (account?.suspended) throw new errors.InvalidGrant('user is suspended');
         return account && { accountId: id, claims: () => ({ sub: id, name: account.name, username: account.username }) };
       },
       interactions: { url: (_ctx, interaction) => `/sign-in/${interaction.uid}` },

@@ -73,6 +73,7 @@ const table = [
   ['expired, and another token', { answers: [expired, ok] }, 't1 drop t2 = 200'],
   ['the header alone says it', { answers: [challenged('Bearer realm="r", error="invalid_token", error_description="The access token was revoked"'), ok] }, 't1 drop t2 = 200'],
   ['the header says it is none of the token', { answers: [challenged('Bearer realm="r"')] }, 't1 = 401'],
+  ['the header speaks of another error', { answers: [challenged('Bearer other_error="invalid_token"')] }, 't1 = 401'],
   ['a 401 of somebody else', { answers: [refused(401, 'unauthorized', 'An access token is needed')] }, 't1 = 401'],
   ['a 401 without JSON', { answers: [() => new Response('<html>', { status: 401 })] }, 't1 = 401'],
   ['a 401 with null for JSON', { answers: [() => Response.json(null, { status: 401 })] }, 't1 = 401'],
@@ -87,6 +88,7 @@ const table = [
   ['503 with a date', { answers: [unavailable('Fri, 31 Dec 2027 23:59:59 GMT')] }, 't1 = 503'],
   ['503 at once', { answers: [unavailable('0')] }, 't1 = 503'],
   ['a 503 of the handler, which may have done something', { answers: [refused(503, 'server_error', '', { 'Retry-After': '1' })] }, 't1 = 503'],
+  ['a 500 that comes with the words of a 503', { answers: [refused(500, 'temporarily_unavailable', '', { 'Retry-After': '1' })] }, 't1 = 500'],
   ['503, then revoked, then 200', { answers: [unavailable('1'), revoked, ok] }, 't1 wait 1 1 s t1 drop t2 = 200'],
   ['whoever leaves waits for nothing', { signal: AbortSignal.abort(), answers: [unavailable('3')] }, 't1 wait 3 = AbortError'],
   ['200', { answers: [ok] }, 't1 = 200'],
@@ -96,12 +98,30 @@ for (const [name, given, want] of table) {
 }
 
 test('leaving in a wait ends it', async () => {
-  const leave = new AbortController();
-  const result = withToken({ getToken: async () => 't1', dropToken: async () => {} })(async () => unavailable('20')(), {
-    signal: leave.signal,
-    onWait: () => setImmediate(() => leave.abort()),
-  });
-  await assert.rejects(result, { name: 'AbortError' });
+  mock.timers.enable({ apis: ['setTimeout'] }); // and nobody moves the clock
+  try {
+    const leave = new AbortController();
+    const result = withToken({ getToken: async () => 't1', dropToken: async () => {} })(async () => unavailable('3')(), {
+      signal: leave.signal,
+      onWait: () => setImmediate(() => leave.abort()),
+    });
+    await assert.rejects(result, { name: 'AbortError' });
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test('a token that was renewed during a wait is the one that is sent', async () => {
+  let current = 't1';
+  const sent = [];
+  const response = await withToken({ getToken: async () => current, dropToken: async () => {} })(
+    async (token) => {
+      sent.push(token);
+      return token === 't1' ? unavailable('0.01')() : ok();
+    },
+    { onWait: () => (current = 't2') },
+  );
+  assert.deepEqual([response.status, ...sent], [200, 't1', 't2']);
 });
 
 test('the answer can still be read', async () => {

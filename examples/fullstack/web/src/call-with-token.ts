@@ -99,11 +99,8 @@ export function withToken(source: TokenSource) {
 async function readRefusal(response: Response): Promise<{ error: string; description: string }> {
   const challenge = response.headers.get('WWW-Authenticate') ?? '';
   const body: unknown = await response.clone().json().catch(() => undefined);
-  const read = (name: string): string => {
-    const value: unknown =
-      new RegExp(`\\b${name}="([^"]*)"`).exec(challenge)?.[1] ?? (body as Record<string, unknown> | null | undefined)?.[name];
-    return typeof value === 'string' ? value : '';
-  };
+  const read = (name: string): string =>
+    String(new RegExp(`\\b${name}="([^"]*)"`).exec(challenge)?.[1] ?? (body as Record<string, unknown> | null | undefined)?.[name] ?? '');
   return { error: read('error'), description: read('error_description') };
 }
 

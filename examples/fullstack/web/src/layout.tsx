@@ -46,7 +46,7 @@ export function Layout() {
       </header>
       <main id="content" tabIndex={-1}>
         <div role="alert">
-          {hasEnded && !isAuthenticated && (
+          {hasEnded && (
             <p className="answer bad">
               <strong>You have been signed out.</strong> Your session has ended, or your account was suspended.
             </p>
