@@ -247,6 +247,22 @@ t('while the sign-in is down, a token that was issued is accepted', async (page)
   assert.equal(await hello(page).ask(), helloAlice);
 });
 
+t('a sign-in that fails signs nobody out', async (page) => {
+  await signIn(page, origin, alice);
+  assert.equal(await hello(page).ask(), helloAlice);
+  await held(page).drop();
+  const { same } = await watch(page, system.settings);
+  system.signIn.tokenStatus = 503;
+  try {
+    assert.match(await hello(page).ask(), /^There is no access token\./);
+    await same({ api: [], token: [503] });
+    await page.getByRole('button', { name: 'Sign out' }).waitFor();
+  } finally {
+    system.signIn.tokenStatus = undefined;
+  }
+  assert.equal(await hello(page).ask(), helloAlice);
+});
+
 t('an API without keys signs nobody out; the page waits and asks again', async (page) => {
   await signIn(page, origin, alice);
   assert.equal(await hello(page).ask(), helloAlice);
@@ -357,7 +373,8 @@ t('whoever signs in again within the 5 s is refused without a loop, and served a
 t('a suspended user whose token has just expired is signed out without asking the API', async (page) => {
   await signIn(page, origin, martha);
   await held(page).drop();
-  await page.goto(`${origin}/protected`); // so that it was no change of page that gave the heading the focus
+  await page.goto(origin);
+  await page.goto(`${origin}/protected`); // no change of page gives the heading the focus
   await heading(page, 'Protected page');
   await system.signIn.suspend('martha');
   try {

@@ -35,6 +35,7 @@ export async function startSignIn({ endpoint, port, page, resource, clientId, we
   const signIn = {
     accounts,
     accessTokenTTL: hour,
+    tokenStatus: undefined, // what the token endpoint answers instead of tokens
     keysServedAt: 0, // ms; when the key set was fetched last
 
     // As Logto rotates: the new key signs at once, the one before stays published.
@@ -162,6 +163,10 @@ export async function startSignIn({ endpoint, port, page, resource, clientId, we
   function handle(req, res) {
     const [pathname] = req.url.split('?');
     if (pathname.startsWith(`${mount}/`)) {
+      if (pathname === `${mount}/token` && signIn.tokenStatus) {
+        res.writeHead(signIn.tokenStatus, { 'Access-Control-Allow-Origin': page }).end();
+        return;
+      }
       if (pathname === `${mount}/jwks`) signIn.keysServedAt = Date.now();
       req.originalUrl = req.url;
       req.url = req.url.slice(mount.length);
