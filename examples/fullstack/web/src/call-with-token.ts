@@ -95,7 +95,7 @@ export function withToken(source: TokenSource) {
 }
 
 // The challenge has it (RFC 6750 section 3), if the API's CORS exposes that header;
-// this library's body has it too. The response stays to be read.
+// the body of the Go package logto has it too. The response stays to be read.
 async function readRefusal(response: Response): Promise<{ error: string; description: string }> {
   const challenge = response.headers.get('WWW-Authenticate') ?? '';
   const body: unknown = await response.clone().json().catch(() => undefined);
