@@ -201,7 +201,6 @@ func ExampleWriteError() {
 	cfg.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
 		if errors.Is(err, logto.ErrForbidden) {
 			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(http.StatusForbidden)
 			_ = json.NewEncoder(w).Encode(map[string]string{"code": "forbidden"})
 			return
 		}

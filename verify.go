@@ -17,7 +17,7 @@ import (
 )
 
 // Verify verifies an access token (RFC 9068) without HTTP: for gRPC, WebSocket,
-// message queues. It waits for the key set if need be, no longer than ctx. The
+// message queues. It waits for the key set if need be, no longer than ctx, 5 s at most. The
 // error is [ErrNoToken] for "", [ErrExpired], [ErrInvalidToken] or
 // [ErrUnavailable]; where ctx ended the wait it also wraps the context's error.
 func (v *Verifier) Verify(ctx context.Context, token string) (*Claims, error) {

@@ -139,8 +139,9 @@ type Token struct {
 	// Actor is who acts in the user's name after a token exchange (act.sub).
 	Actor string
 
-	// ExpiresIn is the time from now to exp; default an hour. Negative for a
-	// token that has expired. It was issued an hour before exp, or now.
+	// ExpiresIn is the time from now to exp; default an hour. Negative for a token that
+	// has expired. Below an hour, iat is an hour before exp, which is in the past; else it
+	// is now.
 	ExpiresIn time.Duration
 
 	// Claims are set last, as a JWT customizer's custom claims are; but they
@@ -295,7 +296,10 @@ func (i *Issuer) Rotate(algorithm string) {
 }
 
 // RemovePrevious stops publishing the key before the current one, as an
-// administrator does to revoke all that it signed.
+// administrator does to revoke all that it signed. A verifier notices at its next fetch.
+// Then a token of that key gets 503 while it is so young (30 s, by the Leeway) that its
+// key might be a newer one, and 401 later: sleep for a minute, in a testing/synctest
+// bubble.
 func (i *Issuer) RemovePrevious() {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -56,7 +56,7 @@ func (i *Issuer) Webhook(event string, body map[string]any) *http.Request {
 // Suspend makes the request that Logto sends when an administrator suspends the
 // user: see [Issuer.Webhook]. Package revocation then refuses the user's tokens
 // that were issued until 5 seconds later; a test that wants a newer token sleeps
-// in a testing/synctest bubble.
+// in a testing/synctest bubble. Behind a mux, set its URL.Path.
 func (i *Issuer) Suspend(user string) *http.Request { return i.suspension(user, true) }
 
 // Unsuspend makes the request for a user whose suspension is lifted.

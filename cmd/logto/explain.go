@@ -79,7 +79,7 @@ func explain(o *options, stdin io.Reader, stderr io.Writer) *report {
 func readToken(stdin io.Reader, stderr io.Writer) (string, error) {
 	var text []byte
 	var err error
-	if isTerminal(stdin) {
+	if isTerminal(stdin) && !isNull(stdin) {
 		_, _ = fmt.Fprintln(stderr, "Paste the token and press Enter. Better pipe it in: a terminal shows it,\nand cuts a line at about 4000 characters.")
 		text, err = bufio.NewReaderSize(io.LimitReader(stdin, maxToken+1), maxToken+1).ReadBytes('\n')
 		if err == io.EOF {

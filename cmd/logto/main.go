@@ -387,6 +387,17 @@ func isTerminal(v any) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
+// isNull is for a job without a terminal: the null device looks like one.
+func isNull(v any) bool {
+	f, ok := v.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	null, errNull := os.Stat(os.DevNull)
+	return err == nil && errNull == nil && os.SameFile(info, null)
+}
+
 // terminalWidth is what the shell says, if it does.
 func terminalWidth() int {
 	width := 80

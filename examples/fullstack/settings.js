@@ -1,5 +1,6 @@
 // The four values that the page and the API share: from a .env file for a real
 // tenant, else those of the local sign-in.
+import { randomBytes } from 'node:crypto';
 import { loadEnvFile } from 'node:process';
 import { fileURLToPath } from 'node:url';
 
@@ -39,6 +40,8 @@ export function readSettings(env) {
     jwksUri,
     resource, // not to be touched: it is compared byte by byte
     clientId,
+    // What webhooks are signed with. A tenant's may be missing: then there are none.
+    signingKey: env.LOGTO_SIGNING_KEY?.trim() || (local ? randomBytes(24).toString('base64url') : ''),
   };
 }
 

@@ -41,7 +41,7 @@ console.log(`
   Page     ${settings.page}   <- open this
   API      ${settings.api}
   Sign-in  ${settings.endpoint}   ${settings.local ? 'local, sign in as alice with password alice' : 'from .env'}
-
+${settings.local ? `           ${settings.endpoint}/admin   suspend a user here\n` : ''}
   Ctrl-C stops all.
 `);
 

@@ -30,7 +30,11 @@ export async function start({ env, exited = () => {} }) {
     const binary = await buildAPI();
     parts.push(binary);
     if (settings.local) {
-      system.signIn = await startSignIn({ ...settings, port: settings.ports.signIn });
+      system.signIn = await startSignIn({
+        ...settings,
+        port: settings.ports.signIn,
+        webhook: { url: `${settings.api}/logto/webhook`, signingKey: settings.signingKey },
+      });
       parts.push(system.signIn);
     }
     system.api = await startAPI({ binary: binary.path, settings, env, exited });
@@ -94,7 +98,8 @@ async function startAPI({ binary, settings, env, exited }) {
     get pid() {
       return child.pid;
     },
-    async start() {
+    // more is for the end-to-end test: variables that differ this time.
+    async start(more = {}) {
       const started = spawn(binary, {
         env: {
           ...env,
@@ -102,8 +107,10 @@ async function startAPI({ binary, settings, env, exited }) {
           LOGTO_JWKS_URI: settings.jwksUri,
           LOGTO_AUDIENCE: settings.resource,
           LOGTO_CLIENT_ID: settings.clientId,
+          LOGTO_SIGNING_KEY: settings.signingKey,
           API_ADDR: `127.0.0.1:${settings.ports.api}`,
           PAGE_ORIGIN: settings.page,
+          ...more,
         },
         stdio: ['ignore', 'inherit', 'inherit'],
       });

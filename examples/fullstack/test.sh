@@ -20,4 +20,5 @@ export CHROMIUM
 go test ./...
 npm run --silent build
 rm -rf test-results
+node --test web/src/call-with-token.test.js
 node --test --test-concurrency=1 e2e/page.test.js e2e/start.test.js

@@ -18,6 +18,7 @@ import (
 
 	"github.com/rs/cors"
 	"github.com/seed-70fe37f4/logto"
+	"github.com/seed-70fe37f4/logto/revocation"
 )
 
 func main() {
@@ -34,9 +35,20 @@ func run(ctx context.Context, getenv func(string) string) error {
 	if err != nil {
 		return err
 	}
+	list, err := revocation.New(revocation.Config{})
+	if err != nil {
+		return err
+	}
+	cfg.Revoked = list.Check
 	v, err := logto.New(cfg)
 	if err != nil {
 		return err
+	}
+	var webhook http.Handler
+	if key := getenv("LOGTO_SIGNING_KEY"); key != "" {
+		webhook = list.Webhook(key)
+	} else {
+		log.Print("LOGTO_SIGNING_KEY is not set: without Logto's webhooks a token is good until it expires")
 	}
 	// Not needed, but a wrong address then shows in the log at once. The API
 	// starts all the same: Logto may come up after it.
@@ -44,7 +56,7 @@ func run(ctx context.Context, getenv func(string) string) error {
 
 	server := &http.Server{
 		Addr:              getenv("API_ADDR"),
-		Handler:           newHandler(v, getenv("PAGE_ORIGIN")),
+		Handler:           newHandler(v, webhook, getenv("PAGE_ORIGIN")),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      10 * time.Second,
@@ -105,8 +117,9 @@ func configFromEnv(getenv func(string) string) (logto.Config, error) {
 }
 
 // newHandler is the whole API. CORS is outside of Require: a browser's preflight
-// request carries no token.
-func newHandler(v *logto.Verifier, pageOrigin string) http.Handler {
+// request carries no token. The webhook, which may be nil, is outside of both: it
+// is Logto that calls it, and its signature says so.
+func newHandler(v *logto.Verifier, webhook http.Handler, pageOrigin string) http.Handler {
 	user := logto.Require(v, logto.Users())
 	reporter := logto.Require(v, logto.Users(), logto.Scopes("read:reports"))
 
@@ -114,14 +127,19 @@ func newHandler(v *logto.Verifier, pageOrigin string) http.Handler {
 	mux.Handle("GET /api/hello", user(http.HandlerFunc(hello)))
 	mux.Handle("GET /api/reports", reporter(http.HandlerFunc(reports)))
 
-	return cors.New(cors.Options{
+	root := http.NewServeMux()
+	if webhook != nil {
+		root.Handle("/logto/webhook", webhook)
+	}
+	root.Handle("/", cors.New(cors.Options{
 		AllowedOrigins: []string{pageOrigin},
 		AllowedMethods: []string{http.MethodGet},
 		AllowedHeaders: []string{"Authorization"},
-		// So that the page can read why it was refused.
+		// So that the page can read why it was refused, and when to ask again.
 		ExposedHeaders: []string{"WWW-Authenticate", "Retry-After"},
 		MaxAge:         600,
-	}).Handler(mux)
+	}).Handler(mux))
+	return root
 }
 
 func hello(w http.ResponseWriter, r *http.Request) {

@@ -2,6 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -12,9 +16,13 @@ import (
 
 	"github.com/seed-70fe37f4/logto"
 	"github.com/seed-70fe37f4/logto/logtotest"
+	"github.com/seed-70fe37f4/logto/revocation"
 )
 
-const page = "http://localhost:5180"
+const (
+	page       = "http://localhost:5180"
+	signingKey = "a signing key"
+)
 
 // newAPI is the API in front of a fake Logto.
 func newAPI(t *testing.T) (*logtotest.Issuer, http.Handler) {
@@ -23,11 +31,16 @@ func newAPI(t *testing.T) (*logtotest.Issuer, http.Handler) {
 	cfg := issuer.Config()
 	cfg.ClientIDs = []string{logtotest.ClientID}
 	cfg.Logger = slog.New(slog.DiscardHandler)
+	list, err := revocation.New(revocation.Config{Logger: cfg.Logger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Revoked = list.Check
 	v, err := logto.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return issuer, newHandler(v, page)
+	return issuer, newHandler(v, list.Webhook(signingKey), page)
 }
 
 func TestAPI(t *testing.T) {
@@ -82,6 +95,61 @@ func TestAPI(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What Logto takes back is refused with words that the page can read; a webhook
+// that Logto has not signed takes nothing back.
+func TestRevoked(t *testing.T) {
+	issuer, api := newAPI(t)
+	hello := func(token string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodGet, "/api/hello", nil)
+		r.Header.Set("Origin", page)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, r)
+		return w
+	}
+	suspend := func(userID, key string) int {
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, suspension(t, "", userID, key))
+		return w.Code
+	}
+	alice, martha := issuer.Token(logtotest.Token{User: "alice"}), issuer.Token(logtotest.Token{User: "martha"})
+
+	if got := suspend("alice", "another key"); got != http.StatusUnauthorized {
+		t.Errorf("a webhook signed by another key: got %d, want 401", got)
+	}
+	if w := hello(alice); w.Code != http.StatusOK {
+		t.Errorf("alice, before: got %d %s, want 200", w.Code, w.Body)
+	}
+	if got := suspend("alice", signingKey); got != http.StatusOK {
+		t.Errorf("the webhook: got %d, want 200", got)
+	}
+	w := hello(alice)
+	if w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), `"error_description":"The access token was revoked"`) {
+		t.Errorf("alice, after: got %d %s, want 401 and revoked", w.Code, w.Body)
+	}
+	if got, want := w.Header().Get("WWW-Authenticate"), `error="invalid_token", error_description="The access token was revoked"`; !strings.HasSuffix(got, want) {
+		t.Errorf("challenge %s, want %s at its end", got, want)
+	}
+	if w := hello(martha); w.Code != http.StatusOK {
+		t.Errorf("martha: got %d %s, want 200", w.Code, w.Body)
+	}
+}
+
+// suspension is the webhook that Logto sends when a user is suspended.
+func suspension(t *testing.T, origin, userID, key string) *http.Request {
+	t.Helper()
+	body := fmt.Sprintf(`{"event":"User.SuspensionStatus.Updated","createdAt":%q,"params":{"userId":%q},"data":{"id":%[2]q,"isSuspended":true}}`,
+		time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), userID)
+	mac := hmac.New(sha256.New, []byte(key))
+	mac.Write([]byte(body))
+	r, err := http.NewRequest(http.MethodPost, origin+"/logto/webhook", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Logto-Signature-Sha-256", hex.EncodeToString(mac.Sum(nil)))
+	return r
 }
 
 func TestNoKeys(t *testing.T) {
@@ -175,7 +243,7 @@ func TestRun(t *testing.T) {
 	env := map[string]string{
 		"LOGTO_ENDPOINT": issuer.Endpoint(), "LOGTO_JWKS_URI": issuer.Endpoint() + "/oidc/jwks",
 		"LOGTO_AUDIENCE": logtotest.Audience, "LOGTO_CLIENT_ID": logtotest.ClientID,
-		"API_ADDR": addr, "PAGE_ORIGIN": page,
+		"API_ADDR": addr, "PAGE_ORIGIN": page, "LOGTO_SIGNING_KEY": signingKey,
 	}
 	ended := make(chan error, 1)
 	ctx, stop := context.WithCancel(t.Context())
@@ -201,6 +269,23 @@ func TestRun(t *testing.T) {
 	res.Body.Close()
 	if got, want := string(body), "{\"message\":\"Hello, alice!\"}\n"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+	for _, step := range []struct {
+		name    string
+		request *http.Request
+		status  int
+	}{
+		{"the webhook", suspension(t, "http://"+addr, "alice", signingKey), http.StatusOK},
+		{"alice, after it", r, http.StatusUnauthorized},
+	} {
+		res, err := http.DefaultClient.Do(step.request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != step.status {
+			t.Errorf("%s: got %d, want %d", step.name, res.StatusCode, step.status)
+		}
 	}
 	stop()
 	if err := <-ended; err != nil {

@@ -124,11 +124,35 @@ export const tokens = (page, clientId, resource) => {
       await page.reload();
       await heading(page, 'Protected page');
     },
+    refreshToken: () => page.evaluate((name) => localStorage.getItem(name), `logto:${clientId}:refreshToken`),
     async dropRefreshToken() {
       await page.evaluate((name) => localStorage.removeItem(name), `logto:${clientId}:refreshToken`);
     },
     all: () => page.evaluate(() => Object.keys(localStorage).filter((name) => /token/i.test(name))),
   };
 };
+
+// watch counts from here on what the page asks of the API and of the token
+// endpoint, by the statuses that it gets, and whether it is loaded anew.
+export async function watch(page, { api, endpoint }) {
+  const seen = { api: [], token: [] };
+  page.on('response', (response) => {
+    if (response.request().method() === 'OPTIONS') return;
+    if (response.url().startsWith(`${api}/`)) seen.api.push(response.status());
+    if (response.url() === `${endpoint}/oidc/token`) seen.token.push(response.status());
+  });
+  await page.evaluate(() => (window.sameDocument = true));
+  return {
+    seen,
+    // same asserts what there was, once nothing more comes.
+    async same(want) {
+      await page.waitForTimeout(2500);
+      assert.deepEqual(seen, want);
+      assert.equal(await page.evaluate(() => window.sameDocument), true, 'the page was loaded anew');
+      seen.api = [];
+      seen.token = [];
+    },
+  };
+}
 
 export const header = (token) => JSON.parse(Buffer.from(token.split('.')[0], 'base64url').toString());

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { start } from '../system.js';
-import { browserTest, environment, header, heading, hello, launch, reports, signIn, tokens } from './harness.js';
+import { browserTest, environment, header, heading, hello, launch, reports, signIn, tokens, watch } from './harness.js';
 
 let browser;
 let system;
@@ -137,45 +137,71 @@ t('after the sign-out the protected page is out of reach', async (page) => {
   await page.getByLabel('Password').waitFor();
 });
 
-t('a tampered token is refused, and a new sign-in mends it', async (page) => {
+t('a tampered token is refused, and the page gets another', async (page) => {
   await signIn(page, origin, alice);
   assert.equal(await hello(page).ask(), helloAlice);
   const [head, payload, signature] = (await held(page).get()).split('.');
   const claims = JSON.parse(Buffer.from(payload, 'base64url').toString());
   const forged = Buffer.from(JSON.stringify({ ...claims, scope: 'read:reports' })).toString('base64url');
   await held(page).replace(`${head}.${forged}.${signature}`);
-  assert.match(await reports(page).ask(), /did not accept the access token \(401\)\. The access token is not valid\./);
-  await page.getByRole('button', { name: 'Sign in again' }).click();
-  await heading(page, 'Protected page');
-  assert.equal(await hello(page).ask(), helloAlice);
+  const { same } = await watch(page, system.settings);
+  assert.match(await reports(page).ask(), /\(403\)/);
+  await same({ api: [401, 403], token: [200] });
 });
 
-t('an expired token is refused; the SDK renews it in time', async (page) => {
+t('an expired token is refused; the SDK renews it in time, and else the page does', async (page) => {
   system.signIn.accessTokenTTL = 2;
   try {
     await signIn(page, origin, alice);
     assert.equal(await hello(page).ask(), helloAlice);
     const old = await held(page).get();
     await sleep(3200);
+    const before = await watch(page, system.settings);
     assert.equal(await hello(page).ask(), helloAlice);
+    await before.same({ api: [200], token: [200] });
     assert.notEqual(await held(page).get(), old);
-    // A browser whose clock is wrong would send the old one.
+    // A browser whose clock is wrong sends the old one.
     await held(page).replace(old);
-    assert.match(await hello(page).ask(), /did not accept the access token \(401\)\. The access token expired\./);
+    const { same } = await watch(page, system.settings);
+    assert.equal(await hello(page).ask(), helloAlice);
+    await same({ api: [401, 200], token: [200] });
   } finally {
     system.signIn.accessTokenTTL = 3600;
   }
 });
 
-t('where the SDK has no token, the API is not asked', async (page) => {
+t('an API that refuses every token is asked twice, and nobody is signed out', async (page) => {
+  await signIn(page, origin, alice);
+  assert.equal(await hello(page).ask(), helloAlice);
+  await system.api.stop();
+  await system.api.start({ LOGTO_CLIENT_ID: 'another-app' });
+  try {
+    const { same } = await watch(page, system.settings);
+    assert.equal(
+      await hello(page).ask(),
+      'The API accepts no access token (401). The access token is not valid; a new one did not help. Try again in a moment, or sign in again.',
+    );
+    await same({ api: [401, 401], token: [200] });
+    await page.getByRole('button', { name: 'Sign in again' }).waitFor();
+    await page.getByRole('button', { name: 'Sign out' }).waitFor();
+  } finally {
+    await system.api.stop();
+    await system.api.start();
+  }
+  assert.equal(await hello(page).ask(), helloAlice);
+});
+
+t('where the SDK has no token and no way to one, the page signs the user out', async (page) => {
   await signIn(page, origin, alice);
   await held(page).dropRefreshToken();
   await held(page).drop();
-  const calls = callsTo(page, system.settings.api);
-  assert.match(await hello(page).ask(), /^There is no access token\./);
-  assert.equal(calls.length, 0);
-  await page.getByRole('button', { name: 'Sign in again' }).click();
+  const { same } = await watch(page, system.settings);
+  await hello(page).button.click();
+  await signedOut(page);
+  await same({ api: [], token: [] });
+  await page.getByRole('button', { name: 'Sign in' }).click();
   await heading(page, 'Protected page');
+  assert.equal(await page.getByText('You have been signed out.').count(), 0);
   assert.equal(await hello(page).ask(), helloAlice);
 });
 
@@ -221,21 +247,208 @@ t('while the sign-in is down, a token that was issued is accepted', async (page)
   assert.equal(await hello(page).ask(), helloAlice);
 });
 
-t('an API without keys signs nobody out', async (page) => {
+t('a sign-in that fails signs nobody out', async (page) => {
   await signIn(page, origin, alice);
   assert.equal(await hello(page).ask(), helloAlice);
+  await held(page).drop();
+  const { same } = await watch(page, system.settings);
+  system.signIn.tokenStatus = 503;
+  try {
+    assert.match(await hello(page).ask(), /^There is no access token\./);
+    await same({ api: [], token: [503] });
+    await page.getByRole('button', { name: 'Sign out' }).waitFor();
+  } finally {
+    system.signIn.tokenStatus = undefined;
+  }
+  assert.equal(await hello(page).ask(), helloAlice);
+});
+
+t('an API without keys signs nobody out; the page waits and asks again', async (page) => {
+  await signIn(page, origin, alice);
+  assert.equal(await hello(page).ask(), helloAlice);
+  const token = await held(page).get();
   await system.signIn.stop();
   await system.api.stop();
   try {
     assert.match(await hello(page).ask(), /^The API can’t be reached\./);
     await system.api.start();
-    assert.equal(await hello(page).ask(), 'The API can’t check tokens now (503). You are still signed in. Try again in a moment.');
+    const { seen } = await watch(page, system.settings);
+    const { button, status } = hello(page);
+    await button.click();
+    await status.getByText(/The API can’t check tokens now \(503\)\. You are still signed in; it is asked again in \d+ s\./).waitFor();
+    assert.equal(await status.getAttribute('aria-busy'), 'true');
+    await button.press('Enter'); // does nothing
+    await system.signIn.start();
+    assert.equal(await hello(page).answer(), helloAlice);
+    assert.equal(seen.api.pop(), 200);
+    assert.ok(seen.api.length >= 1 && seen.api.length <= 5 && seen.api.every((one) => one === 503), `${seen.api}`);
+    assert.deepEqual(seen.token, []);
+    assert.equal(await held(page).get(), token);
   } finally {
     await system.signIn.start();
   }
-  await sleep(1100); // the API asks again 1 s after a failure
+});
+
+t('an API that stays without keys is asked six times, a second apart', async (page) => {
+  await signIn(page, origin, alice);
+  assert.equal(await hello(page).ask(), helloAlice);
+  const token = await held(page).get();
+  await system.signIn.stop();
+  await system.api.stop();
+  try {
+    await system.api.start();
+    const { same } = await watch(page, system.settings);
+    const began = Date.now();
+    assert.equal(await hello(page).ask(), 'The API can’t check tokens now (503). You are still signed in. Try again in a moment.');
+    assert.ok(Date.now() - began >= 5000, 'it did not wait for Retry-After');
+    await same({ api: Array(6).fill(503), token: [] });
+    assert.equal(await held(page).get(), token);
+  } finally {
+    await system.signIn.start();
+  }
   assert.equal(await hello(page).ask(), helloAlice);
 });
+
+t('a suspended user is signed out by the next press, and comes back with a new sign-in', async (page) => {
+  await signIn(page, origin, alice);
+  assert.equal(await hello(page).ask(), helloAlice);
+  const refreshToken = await held(page).refreshToken();
+  const administrator = await page.context().newPage();
+  await administrator.goto(`${system.settings.endpoint}/admin`);
+  try {
+    await administrator.getByRole('button', { name: 'Suspend alice' }).click();
+    await administrator.getByRole('status').getByText('The API’s answer: 200 revoked').waitFor();
+    const suspended = Date.now();
+
+    const { same } = await watch(page, system.settings);
+    await hello(page).button.click();
+    await signedOut(page);
+    await same({ api: [401], token: [400] });
+    assert.deepEqual(await held(page).all(), []);
+
+    // Neither the old session nor the password is of use.
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByLabel('Username').fill('alice');
+    await page.getByLabel('Password').fill('alice');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('alert').getByText('This account is suspended.').waitFor();
+
+    await administrator.getByRole('button', { name: 'Unsuspend alice' }).click();
+    await administrator.getByRole('status').getByText('The API’s answer: 200 nothing').waitFor();
+    const refused = await refresh(refreshToken);
+    assert.equal(refused.status, 400);
+    assert.deepEqual((await refused.json()).code, 'oidc.invalid_grant');
+
+    // Tokens are refused until 5 s after the suspension, as if they were older.
+    await sleep(Math.max(0, suspended + 6000 - Date.now()));
+    await page.getByLabel('Password').fill('alice');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await heading(page, 'Protected page');
+    assert.equal(await hello(page).ask(), helloAlice);
+  } finally {
+    await system.signIn.unsuspend('alice');
+  }
+});
+
+t('whoever signs in again within the 5 s is refused without a loop, and served after them', async (page) => {
+  await system.signIn.suspend('martha');
+  await system.signIn.unsuspend('martha');
+  const suspended = Date.now();
+  await signIn(page, origin, martha);
+  const { seen } = await watch(page, system.settings);
+  let answer = await reports(page).ask();
+  if (Date.now() < suspended + 4000) {
+    // On a slow machine the 5 s are over before.
+    assert.match(answer, /^The API accepts no access token \(401\)\. The access token was revoked; a new one did not help\./);
+    await page.waitForTimeout(1000);
+    assert.deepEqual(seen.api, [401, 401, 401]);
+    assert.equal(seen.token.length, 3); // the first, and two new ones
+  }
+  await sleep(Math.max(0, suspended + 6000 - Date.now()));
+  answer = await reports(page).ask();
+  assert.equal(answer, '3 reports for m4n7martha02');
+  assert.equal(seen.token.includes(400), false);
+});
+
+t('a suspended user whose token has just expired is signed out without asking the API', async (page) => {
+  await signIn(page, origin, martha);
+  await held(page).drop();
+  await page.goto(origin);
+  await page.goto(`${origin}/protected`); // no change of page gives the heading the focus
+  await heading(page, 'Protected page');
+  await system.signIn.suspend('martha');
+  try {
+    const { same } = await watch(page, system.settings);
+    await hello(page).button.click();
+    await signedOut(page);
+    await same({ api: [], token: [400] });
+  } finally {
+    await system.signIn.unsuspend('martha');
+  }
+});
+
+t('after a new password the page gets a new token, and the user sees nothing of it', async (page) => {
+  await sleep(6000); // after the suspensions before
+  await signIn(page, origin, martha);
+  assert.equal(await reports(page).ask(), '3 reports for m4n7martha02');
+  const old = await held(page).get();
+  const { seen, same } = await watch(page, system.settings);
+  await system.signIn.setPassword('martha', 'martha');
+  assert.equal(await reports(page).ask(), '3 reports for m4n7martha02');
+  await page.waitForTimeout(1500);
+  // A new token of the second in which the password was set is refused too: then
+  // there is one more, and no third.
+  const twice = seen.api.length === 3;
+  await same(twice ? { api: [401, 401, 200], token: [200, 200] } : { api: [401, 200], token: [200] });
+  assert.notEqual(await held(page).get(), old);
+  await page.getByRole('button', { name: 'Sign out' }).waitFor();
+
+  // Two calls that are refused together.
+  await sleep(1000 - (Date.now() % 1000)); // so that the next token is not of this second
+  await system.signIn.setPassword('martha', 'martha');
+  await sleep(1100);
+  await Promise.all([reports(page).button.click(), hello(page).button.click()]);
+  assert.equal(await reports(page).answer(), '3 reports for m4n7martha02');
+  assert.equal(await hello(page).answer(), 'Hello, m4n7martha02!');
+  await page.waitForTimeout(500);
+  assert.equal(seen.token.length, 1, 'one new token for both');
+});
+
+t('only the page for administrators itself can suspend, and an API that is down is not told', async (page) => {
+  const { endpoint } = system.settings;
+  const forged = await fetch(`${endpoint}/admin/suspend`, {
+    method: 'POST',
+    headers: { Origin: 'https://evil.example.test', 'Content-Type': 'application/x-www-form-urlencoded' },
+    body: 'username=alice',
+  });
+  assert.equal(forged.status, 400);
+  assert.equal(alice.suspended, false);
+
+  await page.goto(`${endpoint}/admin`);
+  await system.api.stop();
+  try {
+    await page.getByRole('button', { name: 'Set password martha' }).click();
+    await page.getByRole('status').getByText('The API’s answer: none; Logto would not send it again either').waitFor();
+  } finally {
+    await system.api.start();
+  }
+});
+
+async function signedOut(page) {
+  await page.getByRole('alert').getByText('You have been signed out.').waitFor();
+  await heading(page, 'Sign in to see this page');
+  assert.equal(await page.getByRole('button', { name: 'Sign out' }).count(), 0);
+  assert.equal(await page.getByRole('button', { name: 'Say hello' }).count(), 0);
+  assert.equal(await page.evaluate(() => document.activeElement?.textContent), 'Sign in to see this page');
+}
+
+function refresh(refreshToken) {
+  const { endpoint, clientId } = system.settings;
+  return fetch(`${endpoint}/oidc/token`, {
+    method: 'POST',
+    body: new URLSearchParams({ grant_type: 'refresh_token', client_id: clientId, refresh_token: refreshToken }),
+  });
+}
 
 function callsTo(page, address) {
   const calls = [];

@@ -50,6 +50,8 @@ test('it prints the addresses, and Ctrl-C ends all three', async () => {
   const command = run(env);
   const out = await command.started;
   for (const port of [env.PAGE_PORT, env.API_PORT, env.SIGN_IN_PORT]) assert.match(out, new RegExp(`http://localhost:${port}\\b`));
+  const [administration] = /http:\S+\/admin/.exec(out);
+  assert.match(await (await fetch(administration)).text(), /<h1>Users<\/h1>/);
   assert.equal((await fetch(`http://localhost:${env.PAGE_PORT}/protected`)).status, 200);
   assert.equal((await fetch(`http://localhost:${env.API_PORT}/api/hello`)).status, 401);
   assert.equal((await fetch(`http://localhost:${env.SIGN_IN_PORT}/oidc/jwks`)).status, 200);
@@ -82,6 +84,9 @@ browserTest('with the four values in .env, page and API use that tenant', () => 
     assert.equal(refused.headers.get('WWW-Authenticate'), `Bearer realm="${tenant.endpoint}/oidc"`);
     await signIn(page, origin, provider.accounts[0]);
     assert.equal(await hello(page).ask(), 'Hello, k3v9d0alice1!');
+    // Without a signing key there is no webhook that anybody could call.
+    assert.equal((await fetch(`http://localhost:${env.API_PORT}/logto/webhook`, { method: 'POST' })).status, 404);
+    assert.equal(await page.getByRole('link', { name: 'administrators' }).count(), 0);
   } finally {
     command.child.kill('SIGINT');
     await command.ended;

@@ -5,10 +5,11 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { errors, Provider } from 'oidc-provider';
 import { createMemoryAdapter } from 'oidc-provider/lib/adapters/memory_adapter.js';
-import { errorPage, signInPage, signOutPage } from './pages.js';
+import { adminPage, errorPage, signInPage, signOutPage } from './pages.js';
+import { sendWebhook } from './webhook.js';
 
 // User IDs look like Logto's. The scopes are what the user's roles grant.
-const accounts = [
+const users = [
   { username: 'alice', password: 'alice', id: 'k3v9d0alice1', name: 'Alice', scopes: [] },
   { username: 'martha', password: 'martha', id: 'm4n7martha02', name: 'Martha', scopes: ['read:reports'] },
 ];
@@ -21,16 +22,20 @@ const mount = '/oidc';
 const hour = 3600;
 
 // startSignIn listens on a loopback port. What it returns can rotate the keys,
-// go down and come back: for the end-to-end test.
-export async function startSignIn({ endpoint, port, page, resource, clientId }) {
+// go down and come back: for the end-to-end test. webhook is { url, signingKey };
+// without it none are sent.
+export async function startSignIn({ endpoint, port, page, resource, clientId, webhook }) {
   let keys = [newKey()];
   let server;
+  let delivery; // the last webhook
+  const accounts = users.map((one) => ({ ...one, suspended: false, createdAt: Date.now(), updatedAt: Date.now() }));
   const cookieKeys = [randomBytes(32).toString('hex')];
-  const adapter = createMemoryAdapter();
+  const { adapter, revokeAll } = revocableMemory();
 
   const signIn = {
     accounts,
     accessTokenTTL: hour,
+    tokenStatus: undefined, // what the token endpoint answers instead of tokens
     keysServedAt: 0, // ms; when the key set was fetched last
 
     // As Logto rotates: the new key signs at once, the one before stays published.
@@ -38,7 +43,24 @@ export async function startSignIn({ endpoint, port, page, resource, clientId }) 
       keys = [newKey(), keys[0]];
       provider = newProvider();
     },
+    // What an administrator does. All are done when the webhook has been answered.
+    // As in Logto, a suspended user's tokens and sessions end for good; what was
+    // issued before does not come back with the user.
+    async suspend(username) {
+      await change(username, 'is-suspended', 'User.SuspensionStatus.Updated', async (account) => {
+        account.suspended = true;
+        await revokeAll(account.id);
+      });
+    },
+    async unsuspend(username) {
+      await change(username, 'is-suspended', 'User.SuspensionStatus.Updated', (account) => void (account.suspended = false));
+    },
+    // As in Logto, refresh tokens survive a new password.
+    async setPassword(username, password) {
+      await change(username, 'password', 'User.Data.Updated', (account) => void (account.password = password));
+    },
     async start() {
+      if (server?.listening) return;
       server = createServer(handle);
       await new Promise((resolve, reject) => {
         server.once('error', reject);
@@ -52,6 +74,14 @@ export async function startSignIn({ endpoint, port, page, resource, clientId }) 
       await closed;
     },
   };
+
+  async function change(username, route, event, apply) {
+    const account = accounts.find((one) => one.username === username);
+    if (!account) throw new Error(`There is no account ${username}.`);
+    await apply(account);
+    account.updatedAt = Date.now();
+    if (webhook) delivery = { event, username, ...(await sendWebhook(webhook, event, route, account)) };
+  }
 
   function newProvider() {
     const p = new Provider(`${endpoint}${mount}`, {
@@ -119,6 +149,12 @@ export async function startSignIn({ endpoint, port, page, resource, clientId }) 
         Session: 14 * 24 * hour,
       },
     });
+    // Logto's errors have these two as well, and the SDK reads no others.
+    p.use(async (ctx, next) => {
+      await next();
+      const error = ctx.status >= 400 && ctx.body?.error;
+      if (error) ctx.body = { code: `oidc.${error}`, message: ctx.body.error_description ?? error, ...ctx.body };
+    });
     p.on('server_error', (_ctx, error) => console.error('sign-in:', error));
     return p;
   }
@@ -127,10 +163,21 @@ export async function startSignIn({ endpoint, port, page, resource, clientId }) 
   function handle(req, res) {
     const [pathname] = req.url.split('?');
     if (pathname.startsWith(`${mount}/`)) {
+      if (pathname === `${mount}/token` && signIn.tokenStatus) {
+        res.writeHead(signIn.tokenStatus, { 'Access-Control-Allow-Origin': page }).end();
+        return;
+      }
       if (pathname === `${mount}/jwks`) signIn.keysServedAt = Date.now();
       req.originalUrl = req.url;
       req.url = req.url.slice(mount.length);
       provider.callback()(req, res);
+      return;
+    }
+    if (/^\/admin(\/|$)/.test(pathname)) {
+      administer(req, res, pathname.slice('/admin/'.length)).catch((error) => {
+        console.error('sign-in:', error.message);
+        html(res, 400, errorPage('This can’t be done.', page));
+      });
       return;
     }
     if (pathname.startsWith('/sign-in/')) {
@@ -141,6 +188,28 @@ export async function startSignIn({ endpoint, port, page, resource, clientId }) 
       return;
     }
     html(res, 404, errorPage('There is nothing here.', page));
+  }
+
+  // administer is the page of an administrator, who here is anybody on this
+  // machine. Other sites can't press its buttons.
+  async function administer(req, res, action) {
+    if (req.method !== 'POST') return html(res, 200, adminPage({ accounts, delivery }));
+    if (req.headers.origin && req.headers.origin !== endpoint) throw new Error(`a form of ${req.headers.origin}`);
+    const username = new URLSearchParams(await body(req)).get('username');
+    switch (action) {
+      case 'suspend':
+        await signIn.suspend(username);
+        break;
+      case 'unsuspend':
+        await signIn.unsuspend(username);
+        break;
+      case 'set-password':
+        await signIn.setPassword(username, accounts.find((one) => one.username === username)?.password);
+        break;
+      default:
+        throw new Error(`no such action: ${action}`);
+    }
+    res.writeHead(303, { Location: '/admin' }).end();
   }
 
   // interact shows the form, takes what was typed, and gives consent without
@@ -165,14 +234,43 @@ export async function startSignIn({ endpoint, port, page, resource, clientId }) 
     }
     const username = form.get('username')?.trim() ?? '';
     const account = accounts.find((one) => one.username === username && one.password === form.get('password'));
-    if (!account) {
-      return html(res, 401, signInPage({ action: `/sign-in/${uid}`, accounts, username, failed: true }), page);
-    }
+    const refuse = (failure) => html(res, 401, signInPage({ action: `/sign-in/${uid}`, accounts, username, failure }), page);
+    if (!account) return refuse('There is no such account with this password.');
+    if (account.suspended) return refuse('This account is suspended.');
     return provider.interactionFinished(req, res, { login: { accountId: account.id } });
   }
 
   await signIn.start();
   return signIn;
+}
+
+// revocableMemory is a memory for oidc-provider that knows what belongs to whom,
+// so that all of a user's can be destroyed at once.
+function revocableMemory() {
+  const memory = createMemoryAdapter();
+  const kinds = ['AccessToken', 'AuthorizationCode', 'Grant', 'RefreshToken', 'Session'];
+  const owned = new Map(); // user ID to what destroys it
+  return {
+    adapter(kind) {
+      const store = memory(kind);
+      if (!kinds.includes(kind)) return store;
+      const upsert = store.upsert.bind(store);
+      store.upsert = async (id, payload, expiresIn) => {
+        const { accountId } = payload;
+        if (accountId) {
+          if (!owned.has(accountId)) owned.set(accountId, new Map());
+          owned.get(accountId).set(`${kind} ${id}`, () => store.destroy(id));
+        }
+        return upsert(id, payload, expiresIn);
+      };
+      return store;
+    },
+    async revokeAll(accountId) {
+      const all = [...(owned.get(accountId)?.values() ?? [])];
+      owned.delete(accountId);
+      for (const destroy of all) await destroy();
+    },
+  };
 }
 
 function newKey() {

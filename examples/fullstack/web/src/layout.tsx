@@ -1,11 +1,13 @@
 import { useLogto } from '@logto/react';
 import { useEffect, useState } from 'react';
 import { NavLink, Outlet } from 'react-router';
+import { useSession } from './session';
 import { useAttempt } from './use-attempt';
 
 export function Layout() {
   const { isAuthenticated, isLoading, signOut, getIdTokenClaims } = useLogto();
   const [{ busy = false, failure }, leave] = useAttempt(() => signOut(`${window.location.origin}/`));
+  const { hasEnded } = useSession();
   const [name, setName] = useState<string>();
 
   // isLoading is true in every call of the SDK. Only before the first time that
@@ -44,6 +46,11 @@ export function Layout() {
       </header>
       <main id="content" tabIndex={-1}>
         <div role="alert">
+          {hasEnded && (
+            <p className="answer bad">
+              <strong>You have been signed out.</strong> Your session has ended, or your account was suspended.
+            </p>
+          )}
           {failure && (
             <p className="answer bad">
               <strong>You are still signed in.</strong> The sign-in can’t be reached; try again in a moment. ({failure})

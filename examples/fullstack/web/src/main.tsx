@@ -1,4 +1,4 @@
-import { LogtoProvider, type LogtoConfig } from '@logto/react';
+import type { LogtoConfig } from '@logto/react';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { BrowserRouter, Route, Routes } from 'react-router';
@@ -6,6 +6,7 @@ import { Callback } from './callback';
 import { Home } from './home';
 import { Layout } from './layout';
 import { Protected } from './protected';
+import { SessionProvider } from './session';
 import { settings } from './settings';
 import './style.css';
 
@@ -31,7 +32,7 @@ if (!root) throw new Error('index.html has no #root');
 
 createRoot(root).render(
   <StrictMode>
-    <LogtoProvider config={config}>
+    <SessionProvider config={config}>
       <BrowserRouter>
         <Routes>
           <Route element={<Layout />}>
@@ -42,6 +43,6 @@ createRoot(root).render(
           </Route>
         </Routes>
       </BrowserRouter>
-    </LogtoProvider>
+    </SessionProvider>
   </StrictMode>,
 );

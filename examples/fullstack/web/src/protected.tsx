@@ -2,6 +2,7 @@ import { useLogto } from '@logto/react';
 import { useId } from 'react';
 import { Heading } from './heading';
 import { SignInButton } from './sign-in-button';
+import { settings } from './settings';
 import { useApi } from './use-api';
 
 export function Protected() {
@@ -25,6 +26,15 @@ export function Protected() {
       <Endpoint path="/api/reports" title="Reports" button="Read the reports">
         For users with the permission <code>read:reports</code>.
       </Endpoint>
+      {settings.local && (
+        <p>
+          To see what a page does when Logto takes tokens back, suspend yourself on the{' '}
+          <a href={`${settings.endpoint}/admin`} target="_blank">
+            sign-in’s page for administrators
+          </a>{' '}
+          (a new tab), then press a button here.
+        </p>
+      )}
     </>
   );
 }
@@ -32,7 +42,7 @@ export function Protected() {
 function Endpoint({ path, title, button, children }: { path: string; title: string; button: string; children: React.ReactNode }) {
   const [answer, call] = useApi(path);
   const heading = useId();
-  const loading = answer.state === 'loading';
+  const loading = answer.state === 'loading' || answer.state === 'waiting';
   return (
     <section className="card" aria-labelledby={heading}>
       <h2 id={heading}>{title}</h2>
@@ -46,7 +56,12 @@ function Endpoint({ path, title, button, children }: { path: string; title: stri
         </button>
       </div>
       <div role="status" aria-busy={loading}>
-        {loading && <p className="quiet spinner">Asking the API…</p>}
+        {answer.state === 'loading' && <p className="quiet spinner">Asking the API…</p>}
+        {answer.state === 'waiting' && (
+          <p className="quiet spinner">
+            The API can’t check tokens now (503). You are still signed in; it is asked again in {answer.seconds} s.
+          </p>
+        )}
         {answer.state === 'good' && (
           <p className="answer good">
             <strong>{answer.message}</strong>

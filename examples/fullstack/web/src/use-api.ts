@@ -1,51 +1,63 @@
-import { useLogto } from '@logto/react';
-import { useCallback, useRef, useState } from 'react';
+import { useCallback, useEffect, useRef, useState } from 'react';
+import { NoTokenError } from './call-with-token';
+import { useSession } from './session';
 import { settings } from './settings';
 
 export type Answer =
   | { state: 'none' | 'loading' }
+  | { state: 'waiting'; seconds: number }
   | { state: 'good'; message: string }
   | { state: 'bad'; title: string; text: string; signInAgain?: boolean };
 
 // useApi calls one endpoint of the API with the user's access token and says how
 // that went, in words for the user.
 export function useApi(path: string): [Answer, () => Promise<void>] {
-  const { getAccessToken } = useLogto();
+  const { callApi } = useSession();
   const [answer, setAnswer] = useState<Answer>({ state: 'none' });
   const busy = useRef(false);
+  const leaving = useRef(new AbortController());
+  useEffect(() => {
+    leaving.current = new AbortController();
+    return () => leaving.current.abort();
+  }, []);
 
   const call = useCallback(async () => {
     if (busy.current) return;
     busy.current = true;
     setAnswer({ state: 'loading' });
-    setAnswer(await ask(path, () => getAccessToken(settings.resource)));
+    const { signal } = leaving.current;
+    setAnswer(
+      await ask(() =>
+        callApi(
+          (token) =>
+            fetch(settings.api + path, {
+              headers: { Authorization: `Bearer ${token}` },
+              signal: AbortSignal.any([signal, AbortSignal.timeout(15_000)]),
+            }),
+          { signal, onWait: (seconds) => setAnswer({ state: 'waiting', seconds }) },
+        ),
+      ),
+    );
     busy.current = false;
-  }, [path, getAccessToken]);
+  }, [path, callApi]);
   return [answer, call];
 }
 
-async function ask(path: string, getAccessToken: () => Promise<string | undefined>): Promise<Answer> {
-  // useLogto throws nothing: where there is no token, it returns undefined.
-  // Never send that word to the API.
-  const token = await getAccessToken();
-  if (!token) {
-    return {
-      state: 'bad',
-      title: 'There is no access token.',
-      text: 'Your session has ended, or the sign-in can’t be reached. Try again in a moment, or sign in again.',
-      signInAgain: true,
-    };
-  }
-
+async function ask(call: () => Promise<Response>): Promise<Answer> {
   let response: Response;
   let body: unknown;
   try {
-    response = await fetch(settings.api + path, {
-      headers: { Authorization: `Bearer ${token}` },
-      signal: AbortSignal.timeout(15_000),
-    });
+    response = await call();
     body = await response.json();
-  } catch {
+  } catch (error) {
+    if (error instanceof NoTokenError) {
+      return {
+        state: 'bad',
+        title: 'There is no access token.',
+        text: 'Your session has ended, or the sign-in can’t be reached. Try again in a moment, or sign in again.',
+        signInAgain: true,
+      };
+    }
     return { state: 'bad', title: 'The API can’t be reached.', text: 'Is it running? Does it allow this page’s origin (CORS)?' };
   }
   if (response.ok) return { state: 'good', message: text(body, 'message') };
@@ -55,8 +67,8 @@ async function ask(path: string, getAccessToken: () => Promise<string | undefine
     case 401:
       return {
         state: 'bad',
-        title: 'The API did not accept the access token (401).',
-        text: `${description}. Sign in again.`,
+        title: 'The API accepts no access token (401).',
+        text: `${description}; a new one did not help. Try again in a moment, or sign in again.`,
         signInAgain: true,
       };
     case 403: {
