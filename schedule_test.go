@@ -42,8 +42,11 @@ func TestSchedules(t *testing.T) {
 			t.Logf("play it again: go test -run TestSchedules -schedule %d", seed)
 		}
 	}()
-	for ; seed < start+uint64(n) && !t.Failed(); seed++ {
-		playSchedule(t, seed)
+	for i := range uint64(n) {
+		seed = start + i
+		if playSchedule(t, seed); t.Failed() {
+			return
+		}
 	}
 }
 
