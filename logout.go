@@ -37,11 +37,12 @@ type LogoutToken struct {
 // expires. The errors are those of [Verifier.Verify]. Package revocation has a handler
 // that does all that.
 func (v *Verifier) VerifyLogoutToken(ctx context.Context, token string, clientIDs ...string) (*LogoutToken, error) {
-	if err := checkForm(token); err != nil {
+	l := &LogoutToken{}
+	want := kind{"logout+jwt", l.parse}
+	if err := checkForm(token, want); err != nil {
 		return nil, err
 	}
-	l := &LogoutToken{}
-	p, err := v.read(ctx, token, kind{"logout+jwt", l.parse})
+	p, err := v.read(ctx, token, want)
 	if err != nil {
 		return nil, err
 	}

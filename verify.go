@@ -47,7 +47,7 @@ type verified struct {
 // this very token if an outer Require has verified it, else nil. remembered tells
 // that the signature had been verified before.
 func (v *Verifier) verify(ctx context.Context, token string, known *verified) (_ *verified, remembered bool, _ error) {
-	if err := checkForm(token); err != nil {
+	if err := checkForm(token, accessToken); err != nil {
 		return nil, false, err
 	}
 	var sum tokenSum
