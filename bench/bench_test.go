@@ -66,8 +66,16 @@ func rotated[T any](all []T) []T {
 	return append(append([]T{}, all[k:]...), all[:k]...)
 }
 
-// start makes a contestant that lives as long as tb.
+// start makes a contestant that lives as long as tb, and has been at work for a moment.
 func start(tb testing.TB, c Contestant, i *Issuer) *Checker {
+	tb.Helper()
+	checker := cold(tb, c, i)
+	warm(tb, checker, i)
+	return checker
+}
+
+// cold makes a contestant that has seen no token.
+func cold(tb testing.TB, c Contestant, i *Issuer) *Checker {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	tb.Cleanup(cancel)
@@ -76,6 +84,16 @@ func start(tb testing.TB, c Contestant, i *Issuer) *Checker {
 		tb.Fatal(err)
 	}
 	return checker
+}
+
+// warm lets a key be asked for as often as in a service's first seconds: this library
+// then has its tables.
+func warm(tb testing.TB, c *Checker, i *Issuer) {
+	tb.Helper()
+	for _, token := range i.Tokens(16, logtotest.Token{User: "warm"}) {
+		_, _ = c.Verify(tb.Context(), token)
+	}
+	time.Sleep(20 * time.Millisecond)
 }
 
 func (c *Checker) accepts(tb testing.TB, tokens []string) {
@@ -555,7 +573,7 @@ func BenchmarkColdStart(b *testing.B) {
 			var refused atomic.Int64
 			for b.Loop() {
 				before := i.Fetches()
-				checker := start(b, c, i)
+				checker := cold(b, c, i)
 				begin := make(chan struct{})
 				var wg sync.WaitGroup
 				for _, token := range tokens {
