@@ -180,14 +180,18 @@ func ExampleMachines() {
 }
 
 func ExampleCheck() {
-	suspended := map[string]bool{"mallory": true} // or a look-up with r.Context()
-	active := logto.Check(func(r *http.Request, c *logto.Claims) error {
-		if suspended[c.UserID()] {
-			return errors.New("the user is suspended")
+	isAdmin := func(_ context.Context, user string) (bool, error) { return user == "alice", nil }
+	admin := logto.Check(func(r *http.Request, c *logto.Claims) error {
+		ok, err := isAdmin(r.Context(), c.UserID())
+		switch {
+		case err != nil:
+			return fmt.Errorf("%w: %w", logto.ErrUnavailable, err)
+		case !ok:
+			return errors.New("not an administrator")
 		}
 		return nil
 	})
-	h := logto.Require(v, active)(hello)
+	h := logto.Require(v, admin)(hello)
 
 	try(h, "/", issuer.Token(logtotest.Token{User: "alice"}))
 	try(h, "/", issuer.Token(logtotest.Token{User: "mallory"}))
