@@ -95,9 +95,11 @@ type answerWriter struct {
 	begun bool
 }
 
+// WriteHeader passes no 1xx on: who records the first status, as http.TimeoutHandler
+// does, would answer 200.
 func (w *answerWriter) WriteHeader(status int) {
-	w.ResponseWriter.WriteHeader(status)
 	if status >= 200 || status == http.StatusSwitchingProtocols {
+		w.ResponseWriter.WriteHeader(status)
 		w.begun = true
 	}
 }

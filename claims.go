@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -26,7 +27,7 @@ type Claims struct {
 	issuer       string
 	subject      string
 	clientID     string
-	audience     string // JSON: a string or an array of strings
+	audiences    []string
 	scope        string
 	tokenID      string
 	actor        string
@@ -110,27 +111,7 @@ func (c *Claims) grants(scope string) bool {
 }
 
 // Audience returns a new slice of the aud claim. At least one is configured.
-func (c *Claims) Audience() []string {
-	var all []string
-	c.eachAudience(func(aud string) { all = append(all, aud) })
-	return all
-}
-
-func (c *Claims) eachAudience(f func(aud string)) {
-	if c.audience == "" {
-		return // the zero value
-	}
-	if aud, ok := strictjson.Unquote(c.audience); ok {
-		f(aud)
-		return
-	}
-	// parseClaims has checked the types.
-	_ = strictjson.Array(c.audience, func(value string) error {
-		aud, _ := strictjson.Unquote(value)
-		f(aud)
-		return nil
-	})
-}
+func (c *Claims) Audience() []string { return slices.Clone(c.audiences) }
 
 // IssuedAt is the iat claim.
 func (c *Claims) IssuedAt() time.Time { return c.issuedAt }

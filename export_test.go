@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-70fe37f4/logto/internal/guard"
 	"github.com/seed-70fe37f4/logto/internal/jwk"
 	"github.com/seed-70fe37f4/logto/internal/refusal"
 	"github.com/seed-70fe37f4/logto/internal/strictjson"
@@ -81,7 +82,7 @@ func (v *Verifier) OccupyChecks() (free func()) {
 // Queued is how many wait for a signature check.
 func (v *Verifier) Queued() int { return len(v.queued) }
 
-var Guard = guard
+var Guard = guard.Run
 
 // Reasons is the table of reasons.
 func Reasons() []*refusal.Reason { return reasons }

@@ -205,7 +205,7 @@ func (v *Verifier) wrongAudience(c *Claims) error {
 	if want == "" {
 		want = "an organization's, as Config.Audiences is empty"
 	}
-	e := refusal.New(reasonAudience, "audience %s: want %s; ", quote.List(c.Audience()), want)
+	e := refusal.New(reasonAudience, "audience %s: want %s; ", quote.List(c.audiences), want)
 	hint, remedy := v.audienceHint(c)
 	e.Text += hint
 	return e.With(remedy)
@@ -213,7 +213,7 @@ func (v *Verifier) wrongAudience(c *Claims) error {
 
 // audienceHint tells the likely mistake, and a remedy if it isn't that of the row.
 func (v *Verifier) audienceHint(c *Claims) (hint, remedy string) {
-	all := c.Audience()
+	all := c.audiences
 	for _, got := range all[:min(len(all), 5)] {
 		for _, want := range v.cfg.Audiences {
 			switch {

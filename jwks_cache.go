@@ -28,9 +28,10 @@ const (
 	deadAge  = 24 * time.Hour   // from here on the key set is not used
 	maxWait  = time.Second
 	maxHold  = 5 * time.Second // no request waits longer for a key that isn't there
-	// proofAge is how long an answer proves anything, and doubtTime how long it doesn't of
-	// a key that has vanished: the issuer's replicas may disagree for a while after a
-	// rotation.
+	// agreeTime is how long the issuer's replicas may disagree after a rotation. proofAge
+	// is how long an answer proves anything, and doubtTime how long it doesn't of a key
+	// that has vanished.
+	agreeTime = time.Minute
 	proofAge  = time.Minute
 	doubtTime = 2 * time.Minute
 	maxError  = 300 // characters of why a fetch failed
@@ -69,7 +70,7 @@ type keySet struct {
 	etag    string
 	fetched instant       // when the fetch began
 	due     time.Duration // the age from which on it is refreshed
-	// cached is how old the answer was when it came, by a cache on its way.
+	// cached is how old the answer was when it came: see apparentAge.
 	cached time.Duration
 	// vanished are the IDs of keys that this answer or one before it has dropped, and
 	// when.
@@ -96,10 +97,10 @@ func (s *keySet) doubts(id string, now time.Time) bool {
 
 // proves reports whether this answer proves that a key which is not in it does not
 // exist, for a token issued at the given time: only if it was asked for after that,
-// whatever the two clocks say. iat has whole seconds.
+// whatever the two clocks say and whichever of the issuer's replicas has answered.
 func (s *keySet) proves(issued, now time.Time, leeway time.Duration) bool {
 	asked := now.Add(-s.age(now) - s.cached)
-	return !asked.Before(issued.Add(max(leeway, time.Second)))
+	return !asked.Before(issued.Add(max(leeway, agreeTime)))
 }
 
 // instant is a time by both clocks.

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-70fe37f4/logto/internal/guard"
 	"github.com/seed-70fe37f4/logto/internal/jwk"
 	"github.com/seed-70fe37f4/logto/internal/policy"
 	"github.com/seed-70fe37f4/logto/internal/quote"
@@ -41,6 +42,8 @@ type fetch struct {
 	started time.Time
 	done    chan struct{}
 	err     error
+	anew    bool // by a new connection
+	forKey  bool // for a key that isn't in the key set
 
 	// Under the cache's mu.
 	ended    bool
@@ -74,12 +77,9 @@ func (c *keyCache) fetch(now time.Time, why purpose) *fetch {
 	if why == forUnknown {
 		c.unknown = c.started
 	}
-	client := c.client
-	if c.failures > 0 || c.running > 0 {
-		client = newConnection(client)
-	}
+	f.anew, f.forKey = c.failures > 0 || c.running > 0, why == forUnknown
 	c.running++
-	go c.run(f, client)
+	go c.run(f)
 	return f
 }
 
@@ -119,7 +119,7 @@ func backOff(failures int) time.Duration {
 }
 
 // run carries out a fetch. The set is stored before anybody learns of it.
-func (c *keyCache) run(f *fetch, client *http.Client) {
+func (c *keyCache) run(f *fetch) {
 	ctx, cancel := context.WithTimeout(context.Background(), fetchTime)
 	defer cancel()
 	old := c.set.Load()
@@ -144,7 +144,7 @@ func (c *keyCache) run(f *fetch, client *http.Client) {
 		c.stuck--
 		c.mu.Unlock()
 	}()
-	set, ignored, err = c.getSafely(ctx, client, old)
+	set, ignored, err = c.getSafely(ctx, f, old)
 }
 
 // end notes how a fetch ended and wakes those who wait. It is false if the fetch was
@@ -235,17 +235,35 @@ func (e shortened) Error() string { return fmt.Sprintf("%.*s…", maxError, e.er
 
 func (e shortened) Unwrap() error { return e.err }
 
-// headerSeconds reads a header of seconds, or with a date (RFC 9110 section 10.2.3, RFC
-// 9111 section 5.1). It is 0 for any other value.
+// headerSeconds reads a header of seconds, or with a date (RFC 9110 section 10.2.3). Of a
+// list the first counts, and what is too large is large (RFC 9111 section 1.2.2). It is 0
+// for any other value.
 func headerSeconds(h http.Header, name string, now time.Time) time.Duration {
 	value := h.Get(name)
-	if n, err := strconv.ParseUint(value, 10, 31); err == nil {
-		return time.Duration(n) * time.Second
-	}
 	if date, err := http.ParseTime(value); err == nil {
 		return max(date.Sub(now), 0)
 	}
-	return 0
+	value, _, _ = strings.Cut(value, ",")
+	value = strings.TrimSpace(value)
+	if value == "" || strings.Trim(value, "0123456789") != "" {
+		return 0
+	}
+	n, err := strconv.ParseUint(value, 10, 31)
+	if err != nil {
+		n = 1 << 31
+	}
+	return time.Duration(n) * time.Second
+}
+
+// apparentAge is how old an answer was when it came: by what a cache on its way says, or
+// by its Date and our clock (RFC 9111 section 4.2.3). So a clock that is ahead of the
+// issuer's counts as well.
+func apparentAge(h http.Header, now time.Time) time.Duration {
+	age := headerSeconds(h, "Age", now)
+	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+		age = max(age, now.Sub(date).Truncate(time.Second))
+	}
+	return age
 }
 
 // tell logs and observes how a fetch ended.
@@ -256,7 +274,7 @@ func (c *keyCache) tell(f *fetch, old, set *keySet, ignored []string) {
 		after = set.keys
 	}
 	added, removed := missing(after, before), missing(before, after)
-	guard(c.logger, func() { c.report(old, added, removed, ignored, f) })
+	guard.Run(c.logger, func() { c.report(old, added, removed, ignored, f) })
 	if c.observer != nil {
 		e := Event{Fetch: true, Reason: "fetched", Err: f.err, Duration: time.Since(f.started), Added: added, Removed: removed, Age: c.status().Age}
 		if f.err != nil {
@@ -264,7 +282,7 @@ func (c *keyCache) tell(f *fetch, old, set *keySet, ignored []string) {
 		} else if set.notModified {
 			e.Reason = "not_modified"
 		}
-		guard(c.logger, func() { c.observer(context.Background(), e) })
+		guard.Run(c.logger, func() { c.observer(context.Background(), e) })
 	}
 }
 
@@ -307,13 +325,17 @@ func missing(a, b jwk.Set) []string {
 
 // getSafely is get, for a goroutine in which a panic, of an HTTPClient's transport
 // for instance, would end the process and not a request.
-func (c *keyCache) getSafely(ctx context.Context, client *http.Client, old *keySet) (set *keySet, ignored []string, err error) {
+func (c *keyCache) getSafely(ctx context.Context, f *fetch, old *keySet) (set *keySet, ignored []string, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			set, err = nil, fmt.Errorf("panic: %.*s", maxError, policy.ShownText(fmt.Sprint(r)))
 		}
 	}()
-	if set, ignored, err = c.get(ctx, client, old); err != nil && len(err.Error()) > maxError {
+	client := c.client
+	if f.anew {
+		client = newConnection(client)
+	}
+	if set, ignored, err = c.get(ctx, client, f.anew, f.forKey, old); err != nil && len(err.Error()) > maxError {
 		err = shortened{err} // it may repeat what the endpoint sent
 	}
 	return set, ignored, err
@@ -321,7 +343,7 @@ func (c *keyCache) getSafely(ctx context.Context, client *http.Client, old *keyS
 
 // get asks the key endpoint once. It returns a set with at least one key, or an
 // error; and why keys were ignored.
-func (c *keyCache) get(ctx context.Context, client *http.Client, old *keySet) (*keySet, []string, error) {
+func (c *keyCache) get(ctx context.Context, client *http.Client, anew, forKey bool, old *keySet) (*keySet, []string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.address, nil)
 	if err != nil {
 		return nil, nil, err
@@ -330,16 +352,18 @@ func (c *keyCache) get(ctx context.Context, client *http.Client, old *keySet) (*
 	// An answer proves what it proves only if it is as new as the request (RFC 9111
 	// section 5.2.1.4).
 	req.Header.Set("Cache-Control", "no-cache")
-	if old != nil && old.etag != "" {
+	if old != nil && old.etag != "" && !forKey {
+		// Not for a key that isn't there: whoever answers 304 by mistake would prove it.
 		req.Header.Set("If-None-Match", old.etag)
 	}
+	req.Close = anew // of HTTP/2 in a transport of the user's own making, too
 	res, err := client.Do(req)
 	if err != nil {
 		return nil, nil, policy.FetchError(err)
 	}
 	defer res.Body.Close()
 
-	set := keySet{cached: headerSeconds(res.Header, "Age", time.Now())}
+	set := keySet{cached: apparentAge(res.Header, time.Now())}
 	switch {
 	case res.StatusCode == http.StatusNotModified && req.Header.Get("If-None-Match") != "":
 		set.keys, set.etag, set.notModified = old.keys, old.etag, true

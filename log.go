@@ -31,7 +31,7 @@ func (v *Verifier) logRefusal(r *http.Request, err error, reportOnly bool) {
 func maskPath(path string) string {
 	const longest = 40 // bytes of a segment; an opaque token has 43
 	var b strings.Builder
-	for i, segment := range strings.SplitN(path[:min(len(path), 200)], "/", 20) {
+	for i, segment := range strings.SplitN(path, "/", 20) {
 		if i > 0 {
 			b.WriteByte('/')
 		}
@@ -40,5 +40,5 @@ func maskPath(path string) string {
 		}
 		b.WriteString(segment)
 	}
-	return b.String()
+	return strings.ToValidUTF8(b.String()[:min(b.Len(), 200)], "")
 }

@@ -49,13 +49,13 @@ func (v *Verifier) VerifyLogoutToken(ctx context.Context, token string, clientID
 	if !slices.Contains(v.cfg.Issuers, p.claims.issuer) {
 		return nil, v.wrongIssuer(p.claims.issuer)
 	}
-	p.claims.eachAudience(func(aud string) {
+	for _, aud := range p.claims.audiences {
 		if slices.Contains(clientIDs, aud) {
 			l.ClientID = aud
 		}
-	})
+	}
 	if l.ClientID == "" {
-		return nil, refusal.New(reasonAudience, "audience %s: want %s", quote.List(p.claims.Audience()), quote.List(clientIDs))
+		return nil, refusal.New(reasonAudience, "audience %s: want %s", quote.List(p.claims.audiences), quote.List(clientIDs))
 	}
 	key, err := v.keyFor(ctx, p.claims, p.keyID)
 	if err != nil {
@@ -118,7 +118,7 @@ func (l *LogoutToken) parse(payload []byte) (*Claims, error) {
 		return nil, errNoIssuer
 	case c.subject == "" && l.SessionID == "":
 		return nil, errNoSubject
-	case c.audience == "":
+	case c.audiences == nil:
 		return nil, errNoAudience
 	case c.expiresAt.IsZero():
 		return nil, errNoExpiry

@@ -4,8 +4,6 @@ package logto
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
 	"time"
 )
 
@@ -62,16 +60,4 @@ func (v *Verifier) KeySetStatus() KeySetStatus { return v.keys.status() }
 func (v *Verifier) observe(ctx context.Context, start time.Time, e Event) {
 	e.Reason, e.Duration = Reason(e.Err), time.Since(start)
 	v.cfg.Observer(ctx, e)
-}
-
-// guard calls f, in which code of the user's runs on a goroutine of ours: there a panic
-// would end the process, and not a request. The logger may be what panics.
-func guard(logger func() *slog.Logger, f func()) {
-	defer func() {
-		if p := recover(); p != nil {
-			defer func() { _ = recover() }()
-			logger().Error("logto: panic in a logger, an observer or a transport", "panic", fmt.Sprintf("%.*s", maxError, fmt.Sprint(p)))
-		}
-	}()
-	f()
 }

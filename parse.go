@@ -230,7 +230,7 @@ func parseClaims(payload []byte) (*Claims, error) {
 		return nil, errNoSubject
 	case c.clientID == "":
 		return nil, errNoClientID
-	case c.audience == "":
+	case c.audiences == nil:
 		return nil, errNoAudience
 	case c.expiresAt.IsZero():
 		return nil, errNoExpiry
@@ -242,18 +242,18 @@ func parseClaims(payload []byte) (*Claims, error) {
 
 // setAudience keeps aud and takes the organization from it, if there is one.
 func (c *Claims) setAudience(value string) bool {
-	n := 0
+	c.audiences = []string{} // it is there
 	one := func(value string) error {
 		aud, ok := strictjson.Unquote(value)
-		if n++; !ok || n > maxAudiences {
+		if !ok || len(c.audiences) == maxAudiences {
 			return strictjson.Err
 		}
 		if id, ok := strings.CutPrefix(aud, organizationURN); ok {
 			c.bindTo(id, true)
 		}
+		c.audiences = append(c.audiences, aud)
 		return nil
 	}
-	c.audience = value
 	if value[0] == '[' {
 		return strictjson.Array(value, one) == nil
 	}

@@ -22,6 +22,7 @@ import (
 // about; after a refusal, nobody finds them.
 type Requirement struct {
 	refuses           func(r *http.Request, c *Claims) *refusal.Refusal // nil if it is met
+	slow              bool                                              // it asks code of the user's
 	scopes            []string                                          // for the challenge; nil for other requirements
 	namesOrganization bool
 }
@@ -29,6 +30,7 @@ type Requirement struct {
 // requirements are those of one route. The zero value asks for nothing.
 type requirements struct {
 	list             []Requirement // those that name the organization first
+	slow             bool          // code of the user's is asked, which may take its time
 	nameOrganization bool
 	scope            string // all that the route asks for
 }
@@ -36,7 +38,9 @@ type requirements struct {
 func newRequirements(reqs []Requirement) requirements {
 	var first, others []Requirement
 	var scopes []string
+	slow := false
 	for _, req := range reqs {
+		slow = slow || req.slow
 		switch {
 		case req.refuses == nil:
 			panic("logto: empty Requirement: use Scopes, Organization, Check and so on to make one")
@@ -47,7 +51,7 @@ func newRequirements(reqs []Requirement) requirements {
 		}
 		scopes = append(scopes, req.scopes...)
 	}
-	return requirements{list: append(first, others...), nameOrganization: len(first) > 0, scope: strings.Join(scopes, " ")}
+	return requirements{list: append(first, others...), slow: slow, nameOrganization: len(first) > 0, scope: strings.Join(scopes, " ")}
 }
 
 // refuse returns the first refusal, or nil. organizationNamed tells that this route
@@ -163,7 +167,7 @@ func Organization(id func(*http.Request) string) Requirement {
 
 // organization compares with what id gives; mistake says why it gives nothing.
 func organization(id, mistake func(*http.Request) string) Requirement {
-	return Requirement{namesOrganization: true, refuses: func(r *http.Request, c *Claims) *refusal.Refusal {
+	return Requirement{namesOrganization: true, slow: true, refuses: func(r *http.Request, c *Claims) *refusal.Refusal {
 		switch want := id(r); {
 		case want == "":
 			return refusal.New(reasonNoOrganization, "the service doesn't say which organization the request is about: %s", mistake(r))
@@ -221,7 +225,7 @@ func Check(allow func(*http.Request, *Claims) error) Requirement {
 	if allow == nil {
 		panic("logto: Check(nil)")
 	}
-	return Requirement{refuses: func(r *http.Request, c *Claims) *refusal.Refusal {
+	return Requirement{slow: true, refuses: func(r *http.Request, c *Claims) *refusal.Refusal {
 		err := allow(r, c)
 		switch {
 		case err == nil:

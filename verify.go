@@ -233,12 +233,10 @@ func (v *Verifier) checkTimes(c *Claims, now time.Time) error {
 }
 
 func (v *Verifier) acceptsAudience(c *Claims) bool {
-	found := false
-	c.eachAudience(func(aud string) {
-		found = found || slices.Contains(v.cfg.Audiences, aud) ||
+	return slices.ContainsFunc(c.audiences, func(aud string) bool {
+		return slices.Contains(v.cfg.Audiences, aud) ||
 			v.cfg.OrganizationTokens && strings.HasPrefix(aud, organizationURN) && len(aud) > len(organizationURN)
 	})
-	return found
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

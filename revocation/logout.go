@@ -67,8 +67,7 @@ func (l *List) Logout(v *logto.Verifier, revoke func(*logto.LogoutToken) []Revoc
 		d := delivery{kind: "logout", status: http.StatusOK}
 		switch {
 		case errors.Is(err, logto.ErrUnavailable):
-			d.status, d.outcome, d.err = http.StatusServiceUnavailable, "unavailable", err
-			return d
+			return refuse(http.StatusServiceUnavailable, "unavailable", "%w", err)
 		case err != nil:
 			return refuse(http.StatusBadRequest, "unauthorized", "%w", err)
 		case !seen.add(t.TokenID, t.ExpiresAt.Add(leeway)):
@@ -78,13 +77,16 @@ func (l *List) Logout(v *logto.Verifier, revoke func(*logto.LogoutToken) []Revoc
 		var revocations []Revocation
 		var failed error
 		if revoke != nil {
-			revocations, failed = issuedAt(t.IssuedAt, revoke(t))
+			failed = safely(func() (err error) {
+				revocations, err = issuedAt(t.IssuedAt, revoke(t))
+				return err
+			})
 		}
 		l.enforce(ctx, until, revocations, &d)
-		switch {
-		case failed != nil:
+		if failed != nil {
 			d.status, d.outcome, d.err = http.StatusInternalServerError, "failed", failed
-		case d.err != nil:
+		}
+		if d.err != nil {
 			seen.remove(t.TokenID) // it may be sent again
 		}
 		return d

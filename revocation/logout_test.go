@@ -43,7 +43,7 @@ func TestLogout(t *testing.T) {
 		{"access token", "POST", formType, form(issuer.Token(logtotest.Token{User: "alice"})), bySubject, false, nil, 400, "unverified", "unauthorized", false},
 		{"bad signature", "POST", formType, form(logtotest.BadSignature(issuer.LogoutToken("alice"))), bySubject, false, nil, 400, "unverified", "unauthorized", false},
 		{"another issuer's", "POST", formType, form(logtotest.New("https://evil.test").LogoutToken("alice")), bySubject, false, nil, 400, "unverified", "unauthorized", false},
-		{"keys can't be had", "POST", formType, form(issuer.LogoutToken("alice")), bySubject, true, nil, 503, "logout", "unavailable", false},
+		{"keys can't be had", "POST", formType, form(issuer.LogoutToken("alice")), bySubject, true, nil, 503, "unverified", "unavailable", false},
 		{"a revocation that is none", "POST", formType, form(issuer.LogoutToken("alice")), func(*logto.LogoutToken) []revocation.Revocation {
 			return []revocation.Revocation{{}}
 		}, false, nil, 500, "logout", "failed", false},

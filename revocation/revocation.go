@@ -38,8 +38,8 @@ import (
 // revoked is [logto.ErrRevoked].
 var (
 	// ErrStale: the copy of the store is older than Config.MaxStale, or there is
-	// none yet. It is no logto.ErrRevoked and says nothing against the client.
-	ErrStale = errors.New("revocation: the list is not up to date")
+	// none yet. It is a logto.ErrUnavailable and says nothing against the client.
+	ErrStale = fmt.Errorf("%w: revocation: the list is not up to date", logto.ErrUnavailable)
 	// ErrReset is what a Store's Follow returns if its log has lost what came
 	// before the cursor: it is a new one, or an older one.
 	ErrReset = errors.New("revocation: the store has lost entries")
@@ -135,9 +135,8 @@ type Event struct {
 	// token that it is about can be alive; "store_failed" if it is in force here
 	// but the store didn't take it in time (it is tried again); "malformed";
 	// "failed" if Config.Map, or Logout's function, gave a revocation that is none;
-	// "unavailable" if a logout token can't be verified now. For "unverified":
-	// "unauthorized" or "refused" (method, size, time, a logout token that came
-	// before). For "store": "copied" when
+	// For "unverified": "unauthorized", "refused" (method, size, time, a logout token
+	// that came before) or "unavailable" (a logout token can't be verified now). For "store": "copied" when
 	// the copy is up to date for the first time or again, "lost", "reset",
 	// "stale". For "list": "folded".
 	Outcome string
@@ -192,6 +191,8 @@ type List struct {
 	kick       chan struct{} // wakes what appends the pending ones
 
 	log loglimit.Log
+	// large lets one large body in at a time.
+	large chan struct{}
 }
 
 // New checks the configuration. It does no I/O. Errors tell what to change.
@@ -208,7 +209,7 @@ func New(cfg Config) (*List, error) {
 		cfg.Lifetime = defaultLifetime
 	}
 	l := &List{cfg: cfg, limit: maxEntries, rebuilt: time.Now(), pending: map[*entry]struct{}{},
-		copied: make(chan struct{}), kick: make(chan struct{}, 1)}
+		copied: make(chan struct{}), kick: make(chan struct{}, 1), large: make(chan struct{}, 1)}
 	l.log.Logger, l.log.Summary, l.log.Kind = l.logger, "revocation: lines left out", "kind"
 	l.lifetime.Store(int64((cfg.Lifetime + time.Second - 1) / time.Second))
 	for k := range l.newest {
@@ -242,8 +243,11 @@ func (l *List) observe(e Event) {
 // iat counts as a time that has come.
 func (l *List) Check(c *logto.Claims) error {
 	iat := c.IssuedAt().Unix()
+	if c.ExpiresAt().Unix()-iat > l.lifetime.Load() {
+		l.learn(c, iat)
+	}
 	if iat > l.issued.Load() {
-		l.saw(c, iat)
+		raise(&l.issued, iat)
 	}
 	if iat > l.gate.Load() {
 		return nil
@@ -252,7 +256,6 @@ func (l *List) Check(c *logto.Claims) error {
 }
 
 func (l *List) check(c *logto.Claims, iat int64) error {
-	l.learn(c, iat)
 	table := l.table.Load()
 	for k := range kinds {
 		if iat > l.newest[k].Load() {
@@ -278,16 +281,18 @@ func (l *List) check(c *logto.Claims, iat int64) error {
 			}
 		}
 	}
+	// Who acts in the subject's name is a user, too.
+	if actor := c.Actor(); actor != "" && iat <= l.newest[subject].Load() {
+		if e := table.find(subject, actor); e != nil {
+			if cutoff := e.cutoff.Load(); iat <= cutoff {
+				return &revoked{kind: subject, iat: iat, cutoff: cutoff}
+			}
+		}
+	}
 	if l.stale.Load() {
 		return ErrStale
 	}
 	return nil
-}
-
-// saw notes the newest iat.
-func (l *List) saw(c *logto.Claims, iat int64) {
-	raise(&l.issued, iat)
-	l.learn(c, iat)
 }
 
 // learn keeps revocations for as long as the token lives, if that is longer than
@@ -417,6 +422,7 @@ func (l *List) revoke(ctx context.Context, revocations []Revocation) (changed, a
 		}
 	}
 	var entries []*entry
+	clamped := false
 	now := time.Now()
 	l.mu.Lock()
 	for _, r := range revocations {
@@ -425,7 +431,9 @@ func (l *List) revoke(ctx context.Context, revocations []Revocation) (changed, a
 		if r.IssuedAt.IsZero() {
 			cutoff = max(now.Unix(), l.issued.Load())
 		}
-		cutoff = min(cutoff, now.Add(ahead).Unix())
+		if most := now.Add(ahead).Unix(); cutoff > most {
+			cutoff, clamped = most, true
+		}
 		if l.over(cutoff, now) {
 			continue
 		}
@@ -443,6 +451,10 @@ func (l *List) revoke(ctx context.Context, revocations []Revocation) (changed, a
 	folded := l.bound(now)
 	l.mu.Unlock()
 	l.report(folded)
+	if clamped {
+		l.log.Line(context.Background(), slog.LevelError, "clamped", "revocation: a revocation is over 10 minutes ahead and was cut to that: is this clock behind Logto's?",
+			func() []slog.Attr { return []slog.Attr{slog.String("here", stamp(now.Unix()))} })
+	}
 	if l.cfg.Store != nil {
 		err = l.awaitAppended(ctx, entries)
 	}

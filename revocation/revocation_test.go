@@ -2,6 +2,7 @@ package revocation_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -588,4 +589,96 @@ func TestImports(t *testing.T) {
 			t.Errorf("imports %s", path)
 		}
 	}
+}
+
+// A token that lives longer than was configured is learnt from whenever it is shown, and a
+// suspended user doesn't go on in another's name.
+func TestLearnsFromEveryToken(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := newList(t, revocation.Config{Lifetime: time.Hour, Logger: slog.New(slog.DiscardHandler)})
+		tokens := newTokens(t)
+		now := time.Now()
+		passes(t, l, tokens.at(t, logtotest.Token{User: "alice"}, now))
+		long := tokens.at(t, logtotest.Token{User: "mallory", Claims: map[string]any{"exp": now.Add(24 * time.Hour).Unix()}}, now.Add(-2*time.Second))
+		passes(t, l, long)
+		_ = l.Revoke(t.Context(), revocation.Revocation{Subject: "mallory"})
+		for range 20 {
+			time.Sleep(time.Hour)
+			_ = l.Revoke(t.Context(), revocation.Revocation{Subject: "bob"})
+			refused(t, l, long)
+		}
+	})
+	bubble(t, func(t *testing.T) {
+		l := newList(t, revocation.Config{})
+		tokens := newTokens(t)
+		_ = l.Revoke(t.Context(), revocation.Revocation{Subject: "support"})
+		refused(t, l, tokens.at(t, logtotest.Token{User: "customer", Actor: "support"}, time.Now()))
+		passes(t, l, tokens.at(t, logtotest.Token{User: "customer", Actor: "another"}, time.Now()))
+		passes(t, l, tokens.at(t, logtotest.Token{User: "customer"}, time.Now()))
+	})
+}
+
+// What can't be decided now is one error, wherever it is asked.
+func TestErrStaleIsUnavailable(t *testing.T) {
+	if !errors.Is(revocation.ErrStale, logto.ErrUnavailable) || errors.Is(revocation.ErrStale, logto.ErrRevoked) {
+		t.Error(revocation.ErrStale)
+	}
+}
+
+// A panic of the user's code on the list's own goroutines ends no process.
+func TestPanicsOnOurGoroutines(t *testing.T) {
+	for name, change := range map[string]func(*revocation.Config){
+		"observer": func(c *revocation.Config) { c.Observer = func(revocation.Event) { panic("theirs") } },
+		"logger":   func(c *revocation.Config) { c.Logger = slog.New(panicking{}) },
+		"follow":   func(c *revocation.Config) { c.Store = panickingStore{follow: true} },
+		"append":   func(c *revocation.Config) { c.Store = panickingStore{append: true} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				cfg := revocation.Config{MaxStale: 5 * time.Second, Store: panickingStore{}, Logger: slog.New(slog.DiscardHandler)}
+				change(&cfg)
+				l := newList(t, cfg)
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan struct{})
+				go func() { _ = l.Run(ctx); close(done) }()
+				func() {
+					defer func() { _ = recover() }() // Revoke's own goroutine is the caller's
+					_ = l.Revoke(ctx, revocation.Revocation{Subject: "alice"})
+				}()
+				time.Sleep(time.Minute)
+				refused(t, l, newTokens(t).at(t, logtotest.Token{User: "alice"}, time.Now().Add(-2*time.Minute)))
+				cancel()
+				<-done
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+}
+
+type panicking struct{ slog.Handler }
+
+func (panicking) Enabled(context.Context, slog.Level) bool { return true }
+
+func (panicking) Handle(context.Context, slog.Record) error { panic("theirs") }
+
+// panickingStore loses its connection every few seconds.
+type panickingStore struct{ follow, append bool }
+
+func (s panickingStore) Append(context.Context, time.Duration, ...revocation.Revocation) error {
+	if s.append {
+		panic("theirs")
+	}
+	return nil
+}
+
+func (s panickingStore) Follow(ctx context.Context, _ string, apply func(string, []revocation.Revocation)) error {
+	apply("", nil)
+	if s.follow {
+		panic("theirs")
+	}
+	select {
+	case <-time.After(2 * time.Second):
+	case <-ctx.Done():
+	}
+	return errors.New("lost")
 }

@@ -9,6 +9,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/seed-70fe37f4/logto/internal/guard"
 )
 
 // Store is a log that several instances share: each appends what it revokes, and
@@ -133,13 +135,14 @@ func (l *List) follow(ctx context.Context, follows chan struct{}) error {
 	defer watchdog.Stop()
 	returned := make(chan error, 1)
 	go func() {
-		err := l.cfg.Store.Follow(ctx, cursor, func(cursor string, revocations []Revocation) {
-			if l.apply(generation, cursor, revocations) {
-				watchdog.Reset(quiet)
-			}
+		returned <- safely(func() error {
+			defer func() { <-follows }()
+			return l.cfg.Store.Follow(ctx, cursor, func(cursor string, revocations []Revocation) {
+				if l.apply(generation, cursor, revocations) {
+					watchdog.Reset(quiet)
+				}
+			})
 		})
-		<-follows
-		returned <- err
 	}()
 	select {
 	case err := <-returned:
@@ -231,14 +234,31 @@ func (l *List) apply(generation int, cursor string, revocations []Revocation) bo
 	}
 	if news {
 		l.logState(slog.LevelInfo, "copied", "revocation: the list is up to date with the store", slog.Int("entries", entries), slog.Int("to_append", pending), slog.Duration("outage", outage.Round(time.Millisecond)))
-		l.observe(Event{Kind: "store", Outcome: "copied"})
+		l.observeState("copied", nil)
 	}
 	return true
 }
 
-// logState writes a line about the store.
+// logState writes a line about the store, on a goroutine of the list's.
 func (l *List) logState(level slog.Level, kind, message string, attrs ...slog.Attr) {
-	l.log.Line(context.Background(), level, kind, message, func() []slog.Attr { return attrs })
+	guard.Run(l.logger, func() {
+		l.log.Line(context.Background(), level, kind, message, func() []slog.Attr { return attrs })
+	})
+}
+
+// observeState is observe, on a goroutine of the list's.
+func (l *List) observeState(outcome string, err error) {
+	guard.Run(l.logger, func() { l.observe(Event{Kind: "store", Outcome: outcome, Err: err}) })
+}
+
+// safely calls a Store, in whose goroutine a panic would end the process.
+func safely(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("revocation: panic in the store: %.300s", fmt.Sprint(p))
+		}
+	}()
+	return f()
 }
 
 // markPending notes that the store may lack entries that it had, and that an
@@ -262,8 +282,8 @@ func (l *List) expire() {
 	err := l.storeErr
 	l.mu.Unlock()
 	if stale {
-		l.logger().Error("revocation: the copy of the store is older than Config.MaxStale: no token is accepted", "error", err)
-		l.observe(Event{Kind: "store", Outcome: "stale", Err: err})
+		l.logState(slog.LevelError, "stale", "revocation: the copy of the store is older than Config.MaxStale: no token is accepted", slog.Any("error", err))
+		l.observeState("stale", err)
 	}
 }
 
@@ -294,11 +314,11 @@ func (l *List) disconnected(err error) bool {
 	switch {
 	case reset:
 		l.logState(slog.LevelWarn, "reset", "revocation: the store has lost entries: what this list holds is appended again", slog.Int("entries", entries))
-		l.observe(Event{Kind: "store", Outcome: "reset", Err: err})
+		l.observeState("reset", err)
 	case was || first:
 		l.nextLost(now)
 		l.logState(slog.LevelWarn, "lost", "revocation: the store is lost; the list as it is goes on serving", slog.Int("entries", entries), slog.Duration("age", age.Round(time.Millisecond)), slog.Any("error", err))
-		l.observe(Event{Kind: "store", Outcome: "lost", Err: err})
+		l.observeState("lost", err)
 	case l.nextLost(now):
 		l.logState(slog.LevelError, "lost", "revocation: the store is still lost; the list as it is goes on serving", slog.Int("entries", entries), slog.Duration("age", age.Round(time.Millisecond)), slog.Any("error", err))
 	}
@@ -391,7 +411,7 @@ func (l *List) append() *appending {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), appendTimeout)
 		defer cancel()
-		a.err = l.cfg.Store.Append(ctx, keep, revocations...)
+		a.err = safely(func() error { return l.cfg.Store.Append(ctx, keep, revocations...) })
 		l.mu.Lock()
 		if a.err == nil && marks == l.marks {
 			for i, e := range entries {

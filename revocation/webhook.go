@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -18,7 +19,11 @@ import (
 )
 
 const (
-	maxBody = 1 << 20
+	// maxBody is far above what Logto sends: an event has all of its user in it, custom data
+	// too, and who fills that must not be able to keep a suspension away. Of those over
+	// smallBody one is read at a time, so that strangers fill no memory.
+	maxBody   = 16 << 20
+	smallBody = 1 << 20
 	// answerTime is for reading the body and for the store: Logto waits 10 s and
 	// never sends an event twice.
 	answerTime = 2500 * time.Millisecond
@@ -48,10 +53,16 @@ var events = map[string]bool{
 	"Identifier.Lockout": true, "Message.RateLimited": true, "Grant.LimitExceeded": true,
 }
 
+// revoking are those that revoke somebody: they are read strictly.
+var revoking = map[string]bool{
+	"User.SuspensionStatus.Updated": true, "User.Deleted": true, "PostResetPassword": true, "User.Data.Updated": true,
+	"Organization.Membership.Updated": true, "Organization.Deleted": true,
+}
+
 // Webhook receives Logto's webhooks (console: Webhooks). It takes the signing keys
 // that the console shows: two while one replaces the other, for Logto changes
-// its key at once. Empty ones are passed over; without any it panics, for anybody
-// could sign. The signature is checked over the raw body before that is parsed.
+// its key at once. White space and quotation marks around a key are taken off, empty
+// ones passed over; without any it panics, for anybody could sign. The signature is checked over the raw body before that is parsed.
 //
 //	User.SuspensionStatus.Updated   suspended: the user; unsuspended: nothing
 //	User.Deleted                    the user
@@ -73,7 +84,8 @@ var events = map[string]bool{
 func (l *List) Webhook(signingKeys ...string) http.Handler {
 	var keys [][]byte
 	for _, key := range signingKeys {
-		if key != "" {
+		// A file or a variable often ends in a line end, and Logto's keys have no space.
+		if key = strings.Trim(key, " \t\r\n\ufeff\"'"); key != "" {
 			keys = append(keys, []byte(key))
 		}
 	}
@@ -150,7 +162,8 @@ func (l *List) receive(w http.ResponseWriter, r *http.Request, keys [][]byte) de
 	}
 	// Where the server can't do that, its own ReadTimeout has to.
 	_ = http.NewResponseController(w).SetReadDeadline(until)
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, leave, err := l.readBody(w, r, until)
+	defer leave()
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return refuse(http.StatusRequestEntityTooLarge, "refused", "the body has over %d bytes", maxBody)
 	}
@@ -177,6 +190,25 @@ func (l *List) receive(w http.ResponseWriter, r *http.Request, keys [][]byte) de
 	return d
 }
 
+// readBody reads a body of up to maxBody. leave lets the next large one in.
+func (l *List) readBody(w http.ResponseWriter, r *http.Request, until time.Time) (body []byte, leave func(), err error) {
+	leave = func() {}
+	all := http.MaxBytesReader(w, r.Body, maxBody)
+	if body, err = io.ReadAll(io.LimitReader(all, smallBody+1)); err != nil || len(body) <= smallBody {
+		return body, leave, err
+	}
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	select {
+	case l.large <- struct{}{}:
+		leave = func() { <-l.large }
+	case <-timer.C:
+		return nil, leave, errors.New("other large bodies are being read")
+	}
+	rest, err := io.ReadAll(all)
+	return append(body, rest...), leave, err
+}
+
 // signed compares in constant time: how far a forged signature was right can't
 // be told from the time.
 func signed(body, signature []byte, keys [][]byte) bool {
@@ -189,21 +221,41 @@ func signed(body, signature []byte, keys [][]byte) bool {
 	return ok
 }
 
-// take puts into force what the message says.
+// take puts into force what the message says, and then what the user's code makes of it:
+// that can take nothing away, whatever it does.
 func (l *List) take(ctx context.Context, until time.Time, m message, body []byte, d *delivery) {
-	revocations := m.revocations
-	mapFailed := error(nil)
-	if l.cfg.Map != nil {
-		var more []Revocation
-		more, mapFailed = issuedAt(m.created, l.cfg.Map(m.event, body))
-		revocations = append(revocations, more...)
-	}
-	l.enforce(ctx, until, revocations, d)
+	l.enforce(ctx, until, m.revocations, d)
 	if d.outcome == "nothing" && d.kind == "other" {
 		d.outcome = "unknown"
 	}
-	if mapFailed != nil {
-		d.status, d.outcome, d.err = http.StatusInternalServerError, "failed", fmt.Errorf("revocation: Config.Map: %w", mapFailed)
+	if l.cfg.Map == nil {
+		return
+	}
+	var more []Revocation
+	err := safely(func() (err error) {
+		more, err = issuedAt(m.created, l.cfg.Map(m.event, body))
+		return err
+	})
+	if len(more) > 0 {
+		also := delivery{status: http.StatusOK}
+		l.enforce(ctx, until, more, &also)
+		also.merge(d)
+	}
+	if err != nil {
+		d.status, d.outcome, d.err = http.StatusInternalServerError, "failed", fmt.Errorf("revocation: Config.Map: %w", err)
+	}
+}
+
+// merge adds to d what became of further revocations of the same event.
+func (also *delivery) merge(d *delivery) {
+	if d.first == "" {
+		d.first = also.first
+	}
+	if d.changed += also.changed; d.err == nil {
+		d.status, d.err = also.status, also.err
+		if also.err != nil || d.outcome != "revoked" {
+			d.outcome = also.outcome
+		}
 	}
 }
 
@@ -331,19 +383,21 @@ func readMessage(body []byte) (m message, err error) {
 	}
 	params := top.object("params")
 	userID, err := top.text("userId")
-	if err != nil {
-		return m, err
-	}
 	if id, _ := params.text("id"); id == fakeID || userID == fakeID {
 		m.test = true
 		return m, nil
 	}
-	createdAt, err := top.text("createdAt")
-	if err != nil {
-		return m, err
+	createdAt, errCreated := top.text("createdAt")
+	if errCreated == nil {
+		if m.created, errCreated = time.Parse(time.RFC3339, createdAt); errCreated != nil {
+			errCreated = errors.New("revocation: createdAt is no time")
+		}
 	}
-	if m.created, err = time.Parse(time.RFC3339, createdAt); err != nil {
-		return m, errors.New("revocation: createdAt is no time")
+	if !revoking[m.event] {
+		return m, nil // whatever it is, and whatever a later version puts into it
+	}
+	if err = cmp.Or(err, errCreated); err != nil {
+		return m, err
 	}
 
 	data := top.object("data")

@@ -360,14 +360,22 @@ func (e *endless) Read(b []byte) (int, error) { e.read += len(b); return len(b),
 func TestBodySize(t *testing.T) {
 	l := newList(t, revocation.Config{})
 	body := event("User.Deleted", time.Now(), object{"data": object{"id": "alice"}})
-	body += strings.Repeat(" ", 1<<20-len(body))
-	if w := deliver(l.Webhook(key), body, sign(key, body)); w.Code != 200 {
-		t.Errorf("1 MiB: status %d", w.Code)
+	for _, size := range []int{1 << 20, 1<<20 + 1, 16 << 20} {
+		padded := body + strings.Repeat(" ", size-len(body))
+		if w := deliver(l.Webhook(key), padded, sign(key, padded)); w.Code != 200 {
+			t.Errorf("%d bytes: status %d", size, w.Code)
+		}
 	}
-	if w := deliver(l.Webhook(key), body+" ", sign(key, body+" ")); w.Code != http.StatusRequestEntityTooLarge {
-		t.Errorf("1 MiB and a byte: status %d", w.Code)
+	padded := body + strings.Repeat(" ", 16<<20+1-len(body))
+	if w := deliver(l.Webhook(key), padded, sign(key, padded)); w.Code != http.StatusRequestEntityTooLarge {
+		t.Errorf("16 MiB and a byte: status %d", w.Code)
 	}
-	for signature, want := range map[string]int{sign(key, ""): 2 << 20, "": 0} {
+	// A user who fills their own data keeps no suspension away.
+	mallory := event("User.SuspensionStatus.Updated", time.Now(), object{"params": object{"userId": "mallory"},
+		"data": object{"id": "mallory", "customData": object{"x": strings.Repeat("x", 3<<20)}, "isSuspended": true}})
+	deliver(l.Webhook(key), mallory, sign(key, mallory))
+	refused(t, l, newTokens(t).at(t, logtotest.Token{User: "mallory"}, time.Now()))
+	for signature, want := range map[string]int{sign(key, ""): 17 << 20, "": 0} {
 		body := &endless{}
 		r := httptest.NewRequest(http.MethodPost, "/", body)
 		r.Header.Set("logto-signature-sha-256", signature)
@@ -556,4 +564,105 @@ func FuzzWebhook(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Of large bodies one is read at a time: strangers, who can sign nothing, fill no memory.
+func TestLargeBodiesTakeTurns(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := newList(t, revocation.Config{Logger: slog.New(slog.DiscardHandler)})
+		hold, release := make(chan struct{}), make(chan struct{})
+		first := &gate{Reader: strings.NewReader(strings.Repeat("x", 3<<20)), at: 2 << 20, reached: hold, open: release}
+		go func() {
+			r := httptest.NewRequest(http.MethodPost, "/", first)
+			r.Header.Set("logto-signature-sha-256", sign(key, ""))
+			l.Webhook(key).ServeHTTP(httptest.NewRecorder(), r)
+		}()
+		<-hold
+		second := &endless{}
+		r := httptest.NewRequest(http.MethodPost, "/", second)
+		r.Header.Set("logto-signature-sha-256", sign(key, ""))
+		w := httptest.NewRecorder()
+		l.Webhook(key).ServeHTTP(w, r)
+		if w.Code != http.StatusRequestTimeout || second.read > 2<<20 {
+			t.Errorf("status %d after %d bytes", w.Code, second.read)
+		}
+		// A small one has no turn to wait for.
+		body := suspended("alice", time.Now())
+		if w := deliver(l.Webhook(key), body, sign(key, body)); w.Code != 200 {
+			t.Errorf("status %d", w.Code)
+		}
+		close(release)
+	})
+}
+
+// gate is a body that stops for a while.
+type gate struct {
+	*strings.Reader
+	read, at      int
+	reached, open chan struct{}
+}
+
+func (g *gate) Read(b []byte) (int, error) {
+	if g.read < g.at && g.read+len(b) >= g.at {
+		close(g.reached)
+		<-g.open
+	}
+	n, err := g.Reader.Read(b)
+	g.read += n
+	return n, err
+}
+
+// What Map does can take nothing away from what the list makes of an event.
+func TestMapCanTakeNothingBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for name, user := range map[string]func() []revocation.Revocation{
+			"panics": func() []revocation.Revocation { panic("theirs") },
+			"hangs":  func() []revocation.Revocation { time.Sleep(time.Hour); return nil },
+			"none":   func() []revocation.Revocation { return []revocation.Revocation{{}} },
+		} {
+			l := newList(t, revocation.Config{Logger: slog.New(slog.DiscardHandler), Map: func(string, []byte) []revocation.Revocation { return user() }})
+			body := suspended("alice", time.Now())
+			done := make(chan int, 1)
+			go func() { done <- deliver(l.Webhook(key), body, sign(key, body)).Code }()
+			time.Sleep(time.Second)
+			refused(t, l, newTokens(t).at(t, logtotest.Token{User: "alice"}, time.Now().Add(-2*time.Second)))
+			time.Sleep(2 * time.Hour)
+			if code := <-done; code == 200 && name != "hangs" || code != 200 && name == "hangs" {
+				t.Errorf("%s: status %d", name, code)
+			}
+		}
+	})
+}
+
+// A key from a file or a variable may have a line end, and a strange event of a later
+// version is no error.
+func TestKeysAndLaterEvents(t *testing.T) {
+	for _, spelled := range []string{key + "\n", key + "\r\n", " " + key, `"` + key + `"`, "\ufeff" + key} {
+		l := newList(t, revocation.Config{Logger: slog.New(slog.DiscardHandler)})
+		body := suspended("alice", time.Now())
+		if w := deliver(l.Webhook(spelled), body, sign(key, body)); w.Code != 200 {
+			t.Errorf("%q: status %d", spelled, w.Code)
+		}
+	}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic for white space alone")
+			}
+		}()
+		newList(t, revocation.Config{}).Webhook("\n", " ")
+	}()
+	l := newList(t, revocation.Config{Logger: slog.New(slog.DiscardHandler)})
+	for _, body := range []string{
+		`{"event":"Something.New","createdAt":1,"userId":{}}`, `{"event":"Something.New"}`, `{"event":"PostSignIn","createdAt":"x","userId":1}`,
+	} {
+		if w := deliver(l.Webhook(key), body, sign(key, body)); w.Code != 200 || l.Entries() != nil {
+			t.Errorf("%s: status %d, %v", body, w.Code, l.Entries())
+		}
+	}
+	for _, body := range []string{`{"event":"User.Deleted","createdAt":1,"data":{"id":"a"}}`, `{"event":"User.Deleted","createdAt":"2026-11-25T00:00:00Z","userId":1,"data":{"id":"a"}}`} {
+		if w := deliver(l.Webhook(key), body, sign(key, body)); w.Code != 400 {
+			t.Errorf("%s: status %d", body, w.Code)
+		}
+	}
 }
