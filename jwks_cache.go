@@ -10,7 +10,9 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,8 +42,9 @@ const (
 // keyCache holds the last good key set. A fetch is started by the request that
 // needs it, shared by all that wait, and cancelled by none of them.
 type keyCache struct {
-	address  string // with what may be secret in its query
-	url      string // the same, fit for a log
+	address  string            // with what may be secret in its query
+	url      string            // the same, fit for a log
+	secrets  *strings.Replacer // what must not be told of the address's query; nil for none
 	client   *http.Client
 	leeway   time.Duration
 	logger   func() *slog.Logger
@@ -76,7 +79,8 @@ type keySet struct {
 	// when.
 	vanished map[string]instant
 
-	notModified bool // by the newest answer
+	ignored     []string // why keys are, the first of them
+	notModified bool     // by the newest answer
 }
 
 func (s *keySet) age(now time.Time) time.Duration { return s.fetched.until(now) }
@@ -114,7 +118,7 @@ func (i instant) until(now time.Time) time.Duration {
 	return max(now.Sub(i.monotonic), now.Round(0).Sub(i.wall))
 }
 
-func newKeyCache(url string, cfg *Config, logger func() *slog.Logger) *keyCache {
+func newKeyCache(address string, cfg *Config, logger func() *slog.Logger) *keyCache {
 	var client http.Client
 	if cfg.HTTPClient != nil {
 		client = *cfg.HTTPClient
@@ -122,8 +126,32 @@ func newKeyCache(url string, cfg *Config, logger func() *slog.Logger) *keyCache 
 		client.Transport = policy.NewTransport()
 	}
 	client.CheckRedirect = policy.CheckRedirect
-	return &keyCache{address: url, url: policy.Shown(url), client: &client, leeway: cfg.Leeway, logger: logger, observer: cfg.Observer,
-		jitter: 0.5, ended: make(chan struct{})}
+	return &keyCache{address: address, url: policy.Shown(address), client: &client, leeway: cfg.Leeway, logger: logger, observer: cfg.Observer,
+		jitter: 0.5, ended: make(chan struct{}), secrets: secretsOf(address)}
+}
+
+// secretsOf leaves out what stands in an address's query, as it is written and decoded,
+// wherever an error repeats it.
+func secretsOf(address string) *strings.Replacer {
+	u, err := url.Parse(address)
+	if err != nil || u.RawQuery == "" {
+		return nil
+	}
+	var pairs []string
+	hide := func(secret string) {
+		if secret != "" {
+			pairs = append(pairs, secret, "…", url.QueryEscape(secret), "…")
+		}
+	}
+	hide(u.RawQuery)
+	for _, part := range strings.FieldsFunc(u.RawQuery, func(r rune) bool { return r == '&' || r == ';' }) {
+		_, value, _ := strings.Cut(part, "=")
+		hide(value)
+		if decoded, err := url.QueryUnescape(value); err == nil {
+			hide(decoded)
+		}
+	}
+	return strings.NewReplacer(pairs...)
 }
 
 // spread is a random time, by which d is shorter or longer.

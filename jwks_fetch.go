@@ -228,12 +228,27 @@ type statusError struct {
 
 func (e *statusError) Error() string { return "the answer is " + quote.String(e.status) }
 
-// shortened is an error with a text that fits into a log.
-type shortened struct{ err error }
+// shown is an error whose text is fit for a log: it may repeat what the endpoint sent,
+// and what stands in the address's query.
+type shown struct {
+	err  error
+	text string
+}
 
-func (e shortened) Error() string { return fmt.Sprintf("%.*s…", maxError, e.err.Error()) }
+func (c *keyCache) shown(err error) error {
+	text := err.Error()
+	if c.secrets != nil {
+		text = c.secrets.Replace(text)
+	}
+	if len(text) > maxError {
+		text = fmt.Sprintf("%.*s…", maxError, text)
+	}
+	return shown{err, text}
+}
 
-func (e shortened) Unwrap() error { return e.err }
+func (e shown) Error() string { return e.text }
+
+func (e shown) Unwrap() error { return e.err }
 
 // headerSeconds reads a header of seconds, or with a date (RFC 9110 section 10.2.3). Of a
 // list the first counts, and what is too large is large (RFC 9111 section 1.2.2). It is 0
@@ -305,6 +320,8 @@ func (c *keyCache) report(old *keySet, added, removed, ignored []string, f *fetc
 	}
 	if len(added)+len(removed) > 0 {
 		log.Info("logto: key set changed", "url", c.url, "added", added, "removed", removed)
+	}
+	if len(ignored) > 0 && (old == nil || !slices.Equal(ignored, old.ignored)) {
 		for _, why := range ignored {
 			log.Warn("logto: key ignored", "url", c.url, "why", why)
 		}
@@ -328,15 +345,15 @@ func missing(a, b jwk.Set) []string {
 func (c *keyCache) getSafely(ctx context.Context, f *fetch, old *keySet) (set *keySet, ignored []string, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			set, err = nil, fmt.Errorf("panic: %.*s", maxError, policy.ShownText(fmt.Sprint(r)))
+			set, err = nil, c.shown(fmt.Errorf("panic: %s", policy.ShownText(fmt.Sprint(r))))
 		}
 	}()
 	client := c.client
 	if f.anew {
 		client = newConnection(client)
 	}
-	if set, ignored, err = c.get(ctx, client, f.anew, f.forKey, old); err != nil && len(err.Error()) > maxError {
-		err = shortened{err} // it may repeat what the endpoint sent
+	if set, ignored, err = c.get(ctx, client, f.anew, f.forKey, old); err != nil {
+		err = c.shown(err)
 	}
 	return set, ignored, err
 }
@@ -366,7 +383,7 @@ func (c *keyCache) get(ctx context.Context, client *http.Client, anew, forKey bo
 	set := keySet{cached: apparentAge(res.Header, time.Now())}
 	switch {
 	case res.StatusCode == http.StatusNotModified && req.Header.Get("If-None-Match") != "":
-		set.keys, set.etag, set.notModified = old.keys, old.etag, true
+		set.keys, set.etag, set.ignored, set.notModified = old.keys, old.etag, old.ignored, true
 		return &set, nil, nil
 	case res.StatusCode != http.StatusOK:
 		return nil, nil, &statusError{res.Status, headerSeconds(res.Header, "Retry-After", time.Now())}
@@ -386,7 +403,7 @@ func (c *keyCache) get(ctx context.Context, client *http.Client, anew, forKey bo
 		}
 		return nil, nil, fmt.Errorf("%w (Content-Type %s)", err, quote.String(contentType))
 	}
-	set.keys = keys
+	set.keys, set.ignored = keys, ignored
 	if etag := res.Header.Get("ETag"); len(etag) <= maxETag {
 		set.etag = etag
 	}

@@ -6,10 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/seed-70fe37f4/logto/internal/policy"
 	"github.com/seed-70fe37f4/logto/internal/refusal"
@@ -244,6 +246,11 @@ func cannotDecide(err error) bool {
 	var timeout interface{ Timeout() bool }
 	var connection *net.OpError
 	var name *net.DNSError
-	return errors.Is(err, ErrUnavailable) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
-		errors.As(err, &timeout) && timeout.Timeout() || errors.As(err, &connection) || errors.As(err, &name)
+	for _, ended := range []error{ErrUnavailable, context.Canceled, context.DeadlineExceeded, net.ErrClosed, io.EOF, io.ErrUnexpectedEOF,
+		syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, ended) {
+			return true
+		}
+	}
+	return errors.As(err, &timeout) && timeout.Timeout() || errors.As(err, &connection) || errors.As(err, &name)
 }

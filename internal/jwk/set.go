@@ -22,8 +22,11 @@ const maxIgnored = 10
 func ParseSet(body []byte, before Set) (keys Set, ignored []string, err error) {
 	keys = Set{}
 	ignore := func(id string, why error) {
-		if len(ignored) < maxIgnored {
+		switch {
+		case len(ignored) < maxIgnored:
 			ignored = append(ignored, fmt.Sprintf("key %s: %v", quote.String(id), why))
+		case len(ignored) == maxIgnored:
+			ignored = append(ignored, "and more")
 		}
 	}
 	ambiguous := map[string]bool{}
