@@ -2,17 +2,21 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"maps"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -154,7 +158,7 @@ func reportsOf(i *logtotest.Issuer) []reportOf {
 		{name: "no keys", args: doctor, paths: keySet(logtotest.Body("application/json", `{"keys":[]}`))},
 		{name: "keys that can't be used", args: doctor, paths: keySet(keys), json: true},
 
-		{name: "discovery fails", args: doctor, paths: elsewhere("tenant.logto.app/oidc/.well-known/", redirect(503, ""))},
+		{name: "discovery fails", args: doctor, paths: elsewhere(discovery, redirect(503, ""))},
 		{name: "discovery is a page", args: doctor, paths: elsewhere(discovery, logtotest.Body("text/html", "<!doctype html>"))},
 		{name: "discovery without an issuer", args: doctor, paths: elsewhere(discovery, discoveryOf("", "https://tenant.logto.app/oidc/jwks"))},
 		{name: "discovery too large", args: doctor, paths: elsewhere(discovery, logtotest.Body("application/json", strings.Repeat(" ", maxBody+1)))},
@@ -167,12 +171,14 @@ func reportsOf(i *logtotest.Issuer) []reportOf {
 		{name: "issuer by http", args: doctor, paths: elsewhere(discovery, discoveryOf("http://tenant.logto.app/oidc", "http://tenant.logto.app/oidc/jwks"))},
 		{name: "issuer with a slash", args: doctor, paths: elsewhere(discovery, discoveryOf("https://tenant.logto.app/oidc/", "https://tenant.logto.app/oidc/jwks"))},
 		{name: "issuer of another name", args: doctor, paths: elsewhere(discovery, discoveryOf("https://auth.example.test/oidc", "https://auth.example.test/oidc/jwks"))},
-		{name: "issuers, each with another answer", args: "doctor -issuer urn:x -issuer ftp://x.test/oidc -issuer https:/oidc -issuer https://auth.example.test/oidc -issuer " + endpoint + "/oidc -issuer https://sixth.example.test/oidc -jwks-url " + endpoint + "/oidc/jwks -audience " + api},
+		{name: "six issuers", args: "doctor -issuer https://a.test/oidc -issuer https://tenant.logto.app/x/oidc -issuer https://b.test/oidc -issuer " + endpoint + "/oidc -issuer https://c.test -issuer https://d.test/oidc -jwks-url " + endpoint + "/oidc/jwks -audience " + api,
+			paths: elsewhere("tenant.logto.app/x/", redirect(404, ""), "b.test/", discoveryOf("https://b.test/", ""), "c.test/", redirect(404, ""), "c.test/oidc/.well-known/openid-configuration", discoveryOf("https://c.test/oidc", ""))},
+		{name: "an issuer as a page, key set given", args: "doctor -issuer " + endpoint + "/sign-in/oidc -issuer https://a.test/oidc -jwks-url " + endpoint + "/oidc/jwks -audience " + api, paths: elsewhere("tenant.logto.app/sign-in/", redirect(404, ""), "a.test/", discoveryOf("https://a.test/oidc", ""))},
 		{name: "issuers, keys elsewhere", args: "doctor -issuer https://gone.example.test/oidc -issuer https://a.example.test/oidc -issuer https://b.example.test/oidc -jwks-url " + endpoint + "/oidc/jwks -audience " + api,
 			paths: elsewhere("a.example.test/", redirect(404, ""), "b.example.test/", discoveryOf("https://b.example.test/oidc", "https://b.example.test/oidc/jwks"))},
 		{name: "issuers at no address", args: "doctor -issuer https://gone.example.test/oidc -issuer " + endpoint + "/oidc -audience " + api},
 		{name: "the console's port", args: "doctor -issuer http://localhost:3002/oidc -issuer " + endpoint + "/oidc -jwks-url " + endpoint + "/oidc/jwks -audience " + api},
-		{name: "a path too many", args: doctor + "x", paths: elsewhere("tenant.logto.app/", redirect(404, "")), wire: wire{noDate: true}},
+		{name: "no Date", args: doctor, wire: wire{noDate: true}},
 		{name: "an endpoint below a page", args: "doctor -endpoint " + endpoint + "/a/b/ -audience " + api, paths: elsewhere("tenant.logto.app/", redirect(404, ""))},
 		{name: "an endpoint too far below", args: "doctor -endpoint " + endpoint + "/a/b/c/d/e/f -audience " + api, paths: elsewhere("tenant.logto.app/", redirect(404, ""))},
 		{name: "an issuer without /oidc", args: "doctor -issuer " + endpoint + "/ -audience " + api, paths: elsewhere("tenant.logto.app/", redirect(404, ""))},
@@ -208,7 +214,7 @@ func reportsOf(i *logtotest.Issuer) []reportOf {
 		{name: "no organization, no scope", args: explain + " -organization org2 -scope read:things", token: tokenOf(logtotest.Token{})},
 		{name: "an organization of the token, and the route has none", args: explain + " -scope read:things", token: bound},
 		{name: "no scope", args: explain + " -scope delete:things", token: good},
-		{name: "many scopes", args: explain, token: tokenOf(logtotest.Token{Scopes: strings.Fields(strings.Repeat("x ", 5) + "a b c d e f g h i j k l m n o p q r")})},
+		{name: "many scopes", args: explain, token: tokenOf(logtotest.Token{Scopes: strings.Fields("q\"\\ a b c d e f g h i j k l m n o p q r s t u v")})},
 		{name: "everything is wrong", args: explain + " -client-id another", token: tokenOf(logtotest.Token{Audience: api + "/", ExpiresIn: -time.Hour, Claims: map[string]any{"iss": "https://x.example/oidc"}}), json: true},
 		{name: "the audience is wrong", args: explain, token: tokenOf(logtotest.Token{Audience: "https://other.example.test"})},
 		{name: "the audiences are wrong", args: explain, token: tokenOf(logtotest.Token{Claims: map[string]any{"aud": []any{"urn:a", "", "urn:b"}}})},
@@ -231,7 +237,7 @@ func reportsOf(i *logtotest.Issuer) []reportOf {
 			_, _ = w.Write([]byte(`{"keys":[]}`))
 		})), token: good},
 		{name: "a configuration that is refused, and a token", args: "explain -endpoint http://logto:3001 -audience " + api, token: good},
-		{name: "decoded", args: "explain", token: tokenOf(logtotest.Token{Organization: "org1", Claims: map[string]any{"b": 1, "a": []any{true, nil}, "nbf": 1795570000.5, "long": strings.Repeat("y", 2000)}})},
+		{name: "decoded", args: "explain", token: tokenOf(logtotest.Token{Organization: "org1", Claims: map[string]any{"b": 1, "a": []any{true, nil}, "nbf": 1795570000.5, "inner": "eyJ.x.y", "long": strings.Repeat("y", 400)}})},
 		{name: "decoded, expired", args: "explain", token: tokenOf(logtotest.Token{ExpiresIn: -3 * time.Hour})},
 		{name: "decoded, an issuer that nobody can configure", args: "explain", token: tokenOf(logtotest.Token{Audience: "x\n", Claims: map[string]any{"iss": "x"}})},
 
@@ -342,5 +348,196 @@ func TestReports(t *testing.T) {
 		if err := os.WriteFile(file, []byte(all.String()), 0o644); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// How a report is written for eyes, to the last space.
+func TestText(t *testing.T) {
+	r := &report{Command: "doctor", subject: "a\tb", OK: true, Verdict: "ok", Summary: "one two three four five six seven eight nine ten eleven twelve", Config: "logto.Config{}"}
+	r.add("first", ok, "aaaaaaaaa bbbbbbbbbb cccccccccc dddddddddd eeeeeeeee f gggggggggg", "")
+	r.add("second", warn, "x", "aaaaaaaaa bbbbbbbbbb cccccccccc dddddddddd eeeeeeeee ff")
+	r.add("third", fail, "x", "")
+	r.add("fourth", note, "ä\u202e", "")
+	for _, name := range []string{"fifth", "sixth", "seventh"} {
+		r.add(name, skip, "why", "")
+	}
+	r.add("eighth", skip, "why else", "")
+	r.Requirements = []requirement{{"a", true, "x"}, {"b", false, "because"}}
+	r.Token = &token{Claims: map[string]any{"exp": 1, "iat": 2, "z": "<\u202e>"}, times: map[string]string{"iat": "now"}}
+	want := "\x1b[1mlogto doctor  a\\tb\x1b[0m\n" +
+		"\nclaims\n  iat               2  \x1b[2mnow\x1b[0m\n  exp               1\n  z                 \"\\u003c\\u202e\\u003e\"\n" +
+		"\n\x1b[32mok  \x1b[0m  first         aaaaaaaaa bbbbbbbbbb cccccccccc\n                    dddddddddd eeeeeeeee f gggggggggg\n" +
+		"\x1b[33mwarn\x1b[0m  second        x\n                  > aaaaaaaaa bbbbbbbbbb cccccccccc\n                    dddddddddd eeeeeeeee ff\n" +
+		"\x1b[1;31mFAIL\x1b[0m  third         x\n" +
+		"\x1b[36mnote\x1b[0m  fourth        ä\\u202e\n" +
+		"\x1b[2mskip\x1b[0m  …             why: fifth, sixth, seventh\n" +
+		"\x1b[2mskip\x1b[0m  eighth        why else\n" +
+		"\nrequirements of a route\n\x1b[32mmeets\x1b[0m  a\n\x1b[2mno   \x1b[0m  b: because\n" +
+		"\n\x1b[%smone two three four five six seven eight nine ten\neleven twelve\x1b[0m\n" +
+		"\nConfig:\n\nlogto.Config{}\n"
+	for _, tt := range []struct {
+		ok              bool
+		verdict, colour string
+	}{{true, "ok", "32"}, {false, "ok", "1;31"}, {true, "unverified", "33"}, {false, "unverified", "1;31"}} {
+		var out bytes.Buffer
+		r.OK, r.Verdict = tt.ok, tt.verdict
+		if err := r.writeText(&out, style{colour: true, width: 53}); err != nil || out.String() != fmt.Sprintf(want, tt.colour) {
+			t.Errorf("%v %s: %v, got\n%q\nwant\n%q", tt.ok, tt.verdict, err, out.String(), fmt.Sprintf(want, tt.colour))
+		}
+	}
+	if err := r.writeText(broken{}, style{}); err == nil {
+		t.Error("no error of the writer")
+	}
+}
+
+// JSON is ASCII, whatever is in it.
+func TestJSON(t *testing.T) {
+	var out bytes.Buffer
+	if err := (&report{Summary: "<~\x7f\u00a0\uffff\U00010000\U0010ffff>"}).writeJSON(&out); err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"command":"","ok":false,"verdict":"","reason":"","summary":"<~\u007f\u00a0\uffff\ud800\udc00\udbff\udfff>","checks":[]}`
+	if got := strings.NewReplacer("\n", "", "  ", "", ": ", ":").Replace(out.String()); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	out.Reset()
+	if err := (&report{Token: &token{Claims: map[string]any{"x": math.NaN()}}}).writeJSON(&out); err == nil || out.Len() > 0 {
+		t.Errorf("%v, %q of what is no JSON", err, out.String())
+	}
+	if err := (&report{}).writeJSON(broken{}); err == nil {
+		t.Error("no error of the writer")
+	}
+}
+
+func TestShort(t *testing.T) {
+	for _, tt := range []struct {
+		s    string
+		most int
+		want string
+	}{{"abc", 3, "abc"}, {"abcd", 3, "abc…"}, {"aää", 2, "a…"}, {"aää", 3, "aä…"}, {"\x80\x80", 1, "…"}, {"", 0, ""}} {
+		if got := short(tt.s, tt.most); got != tt.want {
+			t.Errorf("short(%q, %d) = %q, want %q", tt.s, tt.most, got, tt.want)
+		}
+	}
+	for s, want := range map[string]string{"a b": "a b", "\xffa": `\xffa`, "\ufffd": "\ufffd", "\u00a0'\"": `\u00a0'"`} {
+		if got := clean(s); got != want {
+			t.Errorf("clean(%q) = %q, want %q", s, got, want)
+		}
+	}
+}
+
+func TestDistance(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "in 0s", -time.Second: "1s ago", 1499 * time.Millisecond: "in 1s", 10*time.Minute - time.Second: "in 9m59s",
+		10 * time.Minute: "in 10m", -89 * time.Second: "1m29s ago", 90*time.Minute + 29*time.Second: "in 1h30m", -time.Hour: "1h ago", 48 * time.Hour: "in 48h",
+	} {
+		if got := distance(d); got != want {
+			t.Errorf("distance(%v) = %q, want %q", d, got, want)
+		}
+	}
+}
+
+// What is shown of a token is bounded.
+func TestShowable(t *testing.T) {
+	long := func(n int) string { return strings.Repeat("x", n) }
+	numbers := func(n int) []any { return slices.Repeat([]any{json.Number("1")}, n) }
+	for _, tt := range []struct {
+		name     string
+		in, want any
+	}{
+		{"text", long(1000), long(1000)},
+		{"long text", long(1001), long(1000) + "…"},
+		{"number", json.Number(strings.Repeat("1", 40)), json.Number(strings.Repeat("1", 40))},
+		{"long number", json.Number(strings.Repeat("1", 41)), strings.Repeat("1", 40) + "…"},
+		{"long name", map[string]any{long(201): true, long(200): nil}, map[string]any{long(200) + "…": true, long(200): nil}},
+		{"list", numbers(100), numbers(100)},
+		{"long list", numbers(101), numbers(100)},
+		{"token", []any{"eyJ.b.c"}, []any{"(a token of 7 characters, left out)"}},
+		{"like a token", []any{"eyJ.b", "x.y.z"}, []any{"eyJ.b", "x.y.z"}},
+	} {
+		if got := showable(tt.in); !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
+	if got := showable(map[string]any(nil)).(map[string]any); got != nil {
+		t.Errorf("an object that is none: %v", got)
+	}
+}
+
+func TestClaimTime(t *testing.T) {
+	for number, want := range map[string]int64{"0": 0, "-0.1": -1, "1": 1, "1.9": 1, "253402300799": 253402300799, "253402300800": -1, "x": -1, "": -1} {
+		e := &explainer{claims: map[string]any{"exp": json.Number(number)}}
+		if got, ok := e.time("exp"); ok != (want >= 0) || ok && got.Unix() != want {
+			t.Errorf("%q: %v, %v", number, got, ok)
+		}
+	}
+}
+
+// The Date of an answer is cut to its second, and was written somewhere in between.
+func TestClockBounds(t *testing.T) {
+	date := time.Date(2026, 11, 25, 1, 45, 0, 0, time.UTC)
+	header := http.Header{"Date": {date.Format(http.TimeFormat)}}
+	for ahead, want := range map[time.Duration]string{
+		2 * time.Second: ok, -2 * time.Second: ok, 2*time.Second + 1: warn, -2*time.Second - 1: warn,
+		30*time.Second - 1: warn, -30*time.Second + 1: warn, 30 * time.Second: fail, -30 * time.Second: fail,
+	} {
+		r := &report{}
+		r.clock(&recorder{seen: []*exchange{
+			{status: 200, header: http.Header{"Date": {date.Add(time.Hour).Format(http.TimeFormat)}}}, // an older answer
+			{status: 200, header: header, start: date.Add(ahead - 500*time.Millisecond), took: 2 * time.Second},
+			{status: 200, header: http.Header{"Date": {"today"}}},
+			{header: header}, // none came
+		}})
+		if got := r.Checks[0]; got.Status != want {
+			t.Errorf("%v ahead: %+v, want %s", ahead, got, want)
+		}
+	}
+}
+
+func TestTerminal(t *testing.T) {
+	for columns, want := range map[string]int{"": 80, "x": 80, "59": 60, "60": 60, "100": 100, "120": 120, "121": 120} {
+		t.Setenv("COLUMNS", columns)
+		if got := terminalWidth(); got != want {
+			t.Errorf("COLUMNS=%q: %d, want %d", columns, got, want)
+		}
+	}
+}
+
+// A transport that keeps what it saw answers with that.
+func TestRecorder(t *testing.T) {
+	asked := 0
+	r := &recorder{next: network{"a.test": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		if r.Header.Get("Accept") != "application/json" {
+			t.Errorf("asked with %v", r.Header)
+		}
+		w.Header().Set("X-Test", "yes")
+		_, _ = w.Write(bytes.Repeat([]byte("x"), maxBody+len(r.URL.Path)-1))
+	})}}
+	if r.first() != nil || r.last() != nil || r.exchange("https://a.test/") != nil {
+		t.Error("an exchange before the first")
+	}
+	for range 2 {
+		if x, err := r.get(context.Background(), "https://a.test/", time.Second); err != nil || len(x.body) != maxBody || x.header.Get("X-Test") != "yes" || x.url != "https://a.test/" {
+			t.Errorf("%v", err)
+		}
+		if x, err := r.get(context.Background(), "https://a.test/x", time.Second); err == nil || !strings.Contains(err.Error(), "over 1048576 bytes") || len(x.body) != maxBody+1 {
+			t.Errorf("%v of an answer that is too large", err)
+		}
+		if _, err := r.get(context.Background(), "https://b.test/", time.Second); err == nil {
+			t.Error("no error without a host")
+		}
+		if x, err := r.get(context.Background(), "https://a.test/%zz", time.Second); err == nil || x != nil {
+			t.Error("no error of what is no URL")
+		}
+	}
+	if asked != 2 || len(r.seen) != 3 || r.first().url != "https://a.test/" || r.last().url != "https://b.test/" {
+		t.Errorf("asked %d times, %d kept", asked, len(r.seen))
+	}
+	if err := decodeJSON([]byte(`{} {}`), &struct{}{}); err == nil {
+		t.Error("no error of what follows the JSON")
+	}
+	if got := host("%zz"); got != "%zz" {
+		t.Errorf("the host of no URL is %q", got)
 	}
 }
