@@ -363,9 +363,9 @@ func TestText(t *testing.T) {
 	}
 	r.add("eighth", skip, "why else", "")
 	r.Requirements = []requirement{{"a", true, "x"}, {"b", false, "because"}}
-	r.Token = &token{Claims: map[string]any{"exp": 1, "iat": 2, "z": "<\u202e>"}, times: map[string]string{"iat": "now"}}
+	r.Token = &token{Claims: map[string]any{"exp": 1, "iat": 2, "z": "<\u202e>", "zz": math.NaN()}, times: map[string]string{"iat": "now"}}
 	want := "\x1b[1mlogto doctor  a\\tb\x1b[0m\n" +
-		"\nclaims\n  iat               2  \x1b[2mnow\x1b[0m\n  exp               1\n  z                 \"\\u003c\\u202e\\u003e\"\n" +
+		"\nclaims\n  iat               2  \x1b[2mnow\x1b[0m\n  exp               1\n  z                 \"\\u003c\\u202e\\u003e\"\n  zz                ?\n" +
 		"\n\x1b[32mok  \x1b[0m  first         aaaaaaaaa bbbbbbbbbb cccccccccc\n                    dddddddddd eeeeeeeee f gggggggggg\n" +
 		"\x1b[33mwarn\x1b[0m  second        x\n                  > aaaaaaaaa bbbbbbbbbb cccccccccc\n                    dddddddddd eeeeeeeee ff\n" +
 		"\x1b[1;31mFAIL\x1b[0m  third         x\n" +
@@ -539,5 +539,38 @@ func TestRecorder(t *testing.T) {
 	}
 	if got := host("%zz"); got != "%zz" {
 		t.Errorf("the host of no URL is %q", got)
+	}
+}
+
+// On a terminal there is a prompt, and a line is enough.
+func TestReadToken(t *testing.T) {
+	for _, tt := range []struct{ device, prompt, want string }{
+		{os.DevNull, "", ""},
+		{"/dev/zero", "Paste the token and press Enter", "standard input has over 64 KiB"}, // a device that isn't null, as a terminal is
+	} {
+		device, err := os.Open(tt.device)
+		if err != nil {
+			t.Skip(err)
+		}
+		defer device.Close()
+		var errs bytes.Buffer
+		token, err := readToken(device, &errs)
+		if token != "" || tt.want == "" && err != nil || tt.want != "" && (err == nil || err.Error() != tt.want) || !strings.HasPrefix(errs.String(), tt.prompt) || tt.prompt == "" && errs.Len() > 0 {
+			t.Errorf("%s: %q, %v, %q", tt.device, token, err, errs.String())
+		}
+	}
+	if _, err := readToken(failing{errors.New("broken")}, nil); err == nil || err.Error() != "reading standard input: broken" {
+		t.Errorf("of an input that is broken: %v", err)
+	}
+	file, err := os.Open("testdata/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if isTerminal(file) || isNull(file) || isTerminal(1) || isNull(1) {
+		t.Error("a file is a terminal, or null")
+	}
+	if err := file.Close(); err != nil || isTerminal(file) || isNull(file) {
+		t.Error("a closed file is a terminal, or null")
 	}
 }
