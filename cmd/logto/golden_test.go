@@ -192,6 +192,7 @@ func reportsOf(i *logtotest.Issuer) []reportOf {
 		{name: "audiences of all kinds", args: doctor + " -audience https://tenant.logto.app/api -audience https://tenant.logto.app/api/x -audience https://example.test/api -audience urn:a,urn:b -audience https://example.test/"},
 		{name: "all flags", args: doctor + " -client-id app1 -client-id app2 -organization-tokens -insecure-allow-http -issuer https://a.test/oidc -issuer https://b.test/x -jwks-url " + endpoint + "/oidc/jwks"},
 		{name: "a configuration that is refused", args: "doctor -endpoint http://logto:3001 -audience " + api},
+		{name: "an endpoint that is none", args: "doctor -endpoint tenant.logto.app -audience " + api},
 		{name: "a webhook", args: doctor + " -hook " + hookID},
 		{name: "a webhook without a name", args: doctor + " -hook " + hookID, hook: func(m *management) {
 			m.hook["name"], m.hook["events"] = "", revokingEvents()[2:]
