@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"os"
+	"os/exec"
 	"reflect"
 	"slices"
 	"strings"
@@ -172,6 +173,7 @@ func reportsOf(i *logtotest.Issuer) []reportOf {
 		{name: "jwks_uri of another name", args: doctor, paths: elsewhere(discovery, discoveryOf("https://tenant.logto.app/oidc", "https://other.example.test/oidc/jwks?key=secret"))},
 		{name: "issuer by http", args: doctor, paths: elsewhere(discovery, discoveryOf("http://tenant.logto.app/oidc", "http://tenant.logto.app/oidc/jwks"))},
 		{name: "issuer with a slash", args: doctor, paths: elsewhere(discovery, discoveryOf("https://tenant.logto.app/oidc/", "https://tenant.logto.app/oidc/jwks"))},
+		{name: "issuer without an address", args: doctor, paths: elsewhere(discovery, discoveryOf("/oidc", ""))},
 		{name: "issuer of another name", args: doctor, paths: elsewhere(discovery, discoveryOf("https://auth.example.test/oidc", "https://auth.example.test/oidc/jwks"))},
 		{name: "six issuers", args: "doctor -issuer https://a.test/oidc -issuer https://tenant.logto.app/x/oidc -issuer https://b.test/oidc -issuer " + endpoint + "/oidc -issuer https://c.test -issuer https://d.test/oidc -jwks-url " + endpoint + "/oidc/jwks -audience " + api,
 			paths: elsewhere("tenant.logto.app/x/", redirect(404, ""), "b.test/", discoveryOf("https://b.test/", ""), "c.test/", redirect(404, ""), "c.test/oidc/.well-known/openid-configuration", discoveryOf("https://c.test/oidc", ""))},
@@ -579,5 +581,16 @@ func TestReadToken(t *testing.T) {
 	}
 	if err := file.Close(); err != nil || isTerminal(file) || isNull(file) {
 		t.Error("a closed file is a terminal, or null")
+	}
+}
+
+// The process ends with the status.
+func TestExit(t *testing.T) {
+	for args, want := range map[string]int{"-h": 0, "look": 2} {
+		cmd := exec.Command(os.Args[0], args)
+		cmd.Env = append(os.Environ(), "LOGTO_TEST_MAIN=1")
+		if _ = cmd.Run(); cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != want {
+			t.Errorf("logto %s: %v, want %d", args, cmd.ProcessState, want)
+		}
 	}
 }
