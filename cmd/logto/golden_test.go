@@ -394,6 +394,17 @@ func TestText(t *testing.T) {
 			t.Errorf("%v %s: %v, got\n%q\nwant\n%q", tt.ok, tt.verdict, err, out.String(), fmt.Sprintf(want, tt.colour))
 		}
 	}
+	for n, want := range map[int]string{40: "x40               1\n", 41: "x40               1\n  … and 1 more\n"} {
+		many := &token{Claims: map[string]any{}}
+		for i := range n {
+			many.Claims[fmt.Sprintf("x%02d", i+1)] = 1
+		}
+		var b strings.Builder
+		many.write(&b, func(_, text string) string { return text })
+		if got := b.String(); !strings.HasSuffix(got, want) || !strings.HasPrefix(got, "claims\n  x01               1\n  x02 ") {
+			t.Errorf("%d claims:\n%s", n, got)
+		}
+	}
 	if err := r.writeText(broken{}, style{}); err == nil {
 		t.Error("no error of the writer")
 	}

@@ -1627,6 +1627,9 @@ func TestReplayFlags(t *testing.T) {
 	if c := o.credentials; c.appID != appID || c.secret != appSecret || len(c.signingKey) != 4096 || c.hook != hookID || len(o.replay.to) != 2 || o.replay.every != time.Second {
 		t.Errorf("%+v", o.replay)
 	}
+	if _, _, err = parse([]string{"replay", "-endpoint", endpoint, "-hook", hookID, "-since", "1ns", "-timeout", "1ns"}); err != nil {
+		t.Error(err)
+	}
 	if o, _, err = parse([]string{"replay", "-endpoint", endpoint, "-hook", hookID, "-app-id", "other"}); err != nil || o.credentials.appID != "other" || o.replay.since != 24*time.Hour || o.timeout != 10*time.Second || o.json || o.replay.all || o.replay.dryRun {
 		t.Errorf("%+v, %v", o, err)
 	}
