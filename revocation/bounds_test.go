@@ -80,7 +80,7 @@ func TestFollowEnds(t *testing.T) {
 						t.Errorf("too early: %v", err)
 					}
 				}
-				time.Sleep(2)
+				time.Sleep(2 * time.Nanosecond)
 				if err := l.Status().Err; err == nil || err.Error() != tt.want {
 					t.Errorf("after %v: %v, want %s", tt.after, err, tt.want)
 				}

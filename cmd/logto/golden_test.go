@@ -371,7 +371,7 @@ func TestText(t *testing.T) {
 		r.add(name, skip, "why", "")
 	}
 	r.add("eighth", skip, "why else", "")
-	r.Requirements = []requirement{{"a", true, "x"}, {"b", false, "because"}}
+	r.Requirements = []requirement{{"a", true, "x"}, {"b", false, "aaaaaaaaa bbbbbbbbb ccccccccc ddddddddd eee fff"}}
 	r.Token = &token{Claims: map[string]any{"exp": 1, "iat": 2, "z": "<\u202e>", "zz": math.NaN()}, times: map[string]string{"iat": "now"}}
 	want := "\x1b[1mlogto doctor  a\\tb\x1b[0m\n" +
 		"\nclaims\n  iat               2  \x1b[2mnow\x1b[0m\n  exp               1\n  z                 \"\\u003c\\u202e\\u003e\"\n  zz                ?\n" +
@@ -381,7 +381,7 @@ func TestText(t *testing.T) {
 		"\x1b[36mnote\x1b[0m  fourth        ä\\u202e\n" +
 		"\x1b[2mskip\x1b[0m  …             why: fifth, sixth, seventh\n" +
 		"\x1b[2mskip\x1b[0m  eighth        why else\n" +
-		"\nrequirements of a route\n\x1b[32mmeets\x1b[0m  a\n\x1b[2mno   \x1b[0m  b: because\n" +
+		"\nrequirements of a route\n\x1b[32mmeets\x1b[0m  a\n\x1b[2mno   \x1b[0m  b: aaaaaaaaa bbbbbbbbb ccccccccc ddddddddd eee\n       fff\n" +
 		"\n\x1b[%smone two three four five six seven eight nine ten\neleven twelve\x1b[0m\n" +
 		"\nConfig:\n\nlogto.Config{}\n"
 	for _, tt := range []struct {
