@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/seed-70fe37f4/logto"
 	"github.com/seed-70fe37f4/logto/logtotest"
 	"github.com/seed-70fe37f4/logto/revocation"
 )
@@ -253,6 +257,29 @@ func TestLongest(t *testing.T) {
 		for n, want := range map[int]bool{8192: true, 8193: false} {
 			if err := l.Revoke(t.Context(), revocation.Revocation{TokenID: strings.Repeat("x", n)}); (err == nil) != want {
 				t.Errorf("an ID of %d bytes: %v", n, err)
+			}
+		}
+	})
+}
+
+// What the store didn't take may be sent again.
+func TestLogoutAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		issuer := logtotest.NewIssuer(t)
+		cfg := issuer.Config()
+		cfg.Logger = slog.New(slog.DiscardHandler)
+		v, err := logto.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := newList(t, revocation.Config{Store: deadStore{}}).Logout(v, bySubject, logtotest.ClientID)
+		form := url.Values{"logout_token": {issuer.LogoutToken("alice")}}.Encode()
+		for range 3 {
+			r := httptest.NewRequest(http.MethodPost, "/logout", strings.NewReader(form))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			w := httptest.NewRecorder()
+			if h.ServeHTTP(w, r); w.Code != http.StatusServiceUnavailable || w.Body.String() != "store_failed\n" {
+				t.Errorf("status %d, %s", w.Code, w.Body)
 			}
 		}
 	})
