@@ -284,3 +284,24 @@ func TestLogoutAgain(t *testing.T) {
 		}
 	})
 }
+
+// A lifetime counts in whole seconds, begun ones too.
+func TestLifetime(t *testing.T) {
+	for lifetime, want := range map[time.Duration]time.Duration{0: 24 * time.Hour, 1: time.Second, time.Second: time.Second, time.Second + 1: 2 * time.Second, time.Hour: time.Hour} {
+		bubble(t, func(t *testing.T) {
+			var got time.Duration
+			l := newList(t, revocation.Config{Lifetime: lifetime, Store: madeStore{append: func(_ context.Context, keep time.Duration, _ []revocation.Revocation) error {
+				got = keep
+				return nil
+			}}})
+			if err := l.Revoke(t.Context(), revocation.Revocation{All: true}); err != nil || got != want+30*time.Minute {
+				t.Errorf("Lifetime %v: kept for %v, %v", lifetime, got, err)
+			}
+		})
+	}
+	for stale, want := range map[time.Duration]bool{5 * time.Second: true, 5*time.Second - 1: false} {
+		if _, err := revocation.New(revocation.Config{MaxStale: stale, Store: madeStore{}}); (err == nil) != want {
+			t.Errorf("MaxStale %v: %v", stale, err)
+		}
+	}
+}
