@@ -683,6 +683,18 @@ func TestReplayBounds(t *testing.T) {
 			}
 		})
 	}
+	t.Run("one whole page", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			m := newManagement()
+			network{"tenant.logto.app": m, "api.example.test": &inbox{}}.use(t)
+			for range 50 {
+				m.entries = append(m.entries, entry(t, "12-user-suspended", "Error"))
+			}
+			if r, _ := newTestReplayer(t).pass(context.Background()); r.Deliveries.Delivered != 50 || len(m.asked) != len(revokingEvents()) {
+				t.Errorf("%d pages, %+v", len(m.asked), r.Deliveries)
+			}
+		})
+	})
 	t.Run("an endless log", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			m, in := newManagement(), &inbox{}
