@@ -73,7 +73,11 @@ func TestContext(t *testing.T) {
 	if logto.UserID(got) != "alice" || logto.OrganizationID(got) != "o" || issuer.Fetches() != 0 {
 		t.Errorf("user %q, organization %q, %d fetches", logto.UserID(got), logto.OrganizationID(got), issuer.Fetches())
 	}
+	if got := logtotest.BadSignature(".AAAA"); got != ".AAEA" { // the middle one of three bytes
+		t.Errorf("BadSignature gives %q", got)
+	}
 	for name, f := range map[string]func(){
+		"no base64":    func() { logtotest.BadSignature("a.b.!") },
 		"expired":      func() { issuer.Context(ctx, logtotest.Token{ExpiresIn: -time.Hour}) },
 		"no JWT":       func() { logtotest.BadSignature("opaque") },
 		"an algorithm": func() { issuer.Rotate("HS256") },

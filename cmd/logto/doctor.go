@@ -315,17 +315,13 @@ func (t *target) elsewhere(ctx context.Context, issuer string, o *options) (m *m
 func (r *report) discovery(ctx context.Context, t *target, o *options, found *advice) {
 	for _, issuer := range t.issuers[:min(len(t.issuers), 5)] {
 		bare := strings.TrimRight(issuer, "/")
-		u, err := url.Parse(issuer)
-		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
-			r.add("discovery", fail, fmt.Sprintf("issuer %s is no URL", quote.String(issuer)), "Logto's issuer is its address + /oidc")
-			continue
-		}
-		if t.keys.status == 0 && u.Host == host(t.jwksURL) {
+		sameHost := host(issuer) == host(t.jwksURL)
+		if t.keys.status == 0 && sameHost {
 			r.add("discovery", skip, "no answer", "")
 			continue
 		}
 		m, problem, hint := t.ask(ctx, bare, o)
-		if m == nil && hint != "" && t.keysErr == nil && u.Host != host(t.jwksURL) {
+		if m == nil && hint != "" && t.keysErr == nil && !sameHost {
 			r.add("discovery", note, "the public name can't be reached from here: "+problem, "no harm, as the keys come from elsewhere (Config.JWKSURL)")
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"go/format"
 	"io"
@@ -21,6 +22,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode"
 
@@ -34,6 +36,14 @@ var trusted = x509.NewCertPool()
 
 // No test leaves this machine: other names than loopback don't exist.
 func TestMain(m *testing.M) {
+	if os.Getenv("LOGTO_TEST_MAIN") != "" {
+		main() // see TestExit
+		os.Exit(3)
+	}
+	// This is only told, and read once a process.
+	for name, value := range map[string]string{"HTTPS_PROXY": "http://proxy.example.net:3128", "HTTP_PROXY": "", "NO_PROXY": "logto.app,example.test,a.test", "REQUEST_METHOD": ""} {
+		_, _ = os.Setenv(name, value), os.Unsetenv(strings.ToLower(name))
+	}
 	newTransport = func() http.RoundTripper {
 		return &http.Transport{
 			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -187,7 +197,16 @@ func TestUsage(t *testing.T) {
 		{"escape sequence in a flag", []string{"doctor", "-\x1b[31m"}, `not defined: -\x1b[31m`},
 		{"scope of doctor", []string{"doctor", "-endpoint", i.Endpoint(), "-audience", api, "-scope", "a"}, "not defined"},
 		{"two scopes in one", []string{"explain", "-endpoint", i.Endpoint(), "-audience", api, "-scope", "a b"}, "-scope takes one"},
-		{"timeout", []string{"doctor", "-endpoint", i.Endpoint(), "-audience", api, "-timeout", "1m"}, "at most 10s"},
+		{"timeout", []string{"doctor", "-endpoint", i.Endpoint(), "-audience", api, "-timeout", "10001ms"}, "at most 10s"},
+		{"no timeout", []string{"doctor", "-endpoint", i.Endpoint(), "-audience", api, "-timeout", "0s"}, "-timeout must be over 0"},
+		{"application alone", []string{"explain", "-client-id", "x"}, "nothing can be verified without -endpoint"},
+		{"scope alone", []string{"explain", "-scope", "x"}, "nothing can be verified without -endpoint"},
+		{"organization alone", []string{"explain", "-organization", ""}, "nothing can be verified without -endpoint"},
+		{"key set alone", []string{"explain", "-jwks-url", "x"}, "nothing can be verified without -endpoint"},
+		{"organization tokens alone", []string{"explain", "-organization-tokens"}, "nothing can be verified without -endpoint"},
+		{"a long argument", []string{"doctor", strings.Repeat("x", 30)}, "flags only"},
+		{"two dots", []string{"doctor", "a.b.c"}, "flags only"},
+		{"one dot", []string{"doctor", "eyJ.x"}, "flags only"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := tool(t, "", tt.args...)
@@ -200,7 +219,7 @@ func TestUsage(t *testing.T) {
 	if n := i.Fetches(); n != 0 {
 		t.Errorf("%d fetches", n)
 	}
-	for _, args := range [][]string{{"-h"}, {"help"}, {"doctor", "-h"}, {"explain", "--help"}} {
+	for _, args := range [][]string{{"-h"}, {"help"}, {"-help"}, {"--help"}, {"doctor", "-h"}, {"explain", "--help"}} {
 		var out, errs bytes.Buffer
 		if code := run(args, strings.NewReader(""), &out, &errs); code != 0 || out.String() != usage {
 			t.Errorf("%v: %d, %q, %q", args, code, out.String(), errs.String())
@@ -216,6 +235,37 @@ func TestUsage(t *testing.T) {
 		}
 		if unknown == 2 {
 			t.Errorf("-%s is no flag", flag[1])
+		}
+	}
+}
+
+// What may be is taken to the last bit.
+func TestFlags(t *testing.T) {
+	for _, args := range []string{
+		"doctor -issuer https://a.test/oidc -audience x -timeout 10s", "doctor -endpoint https://a.test -organization-tokens -timeout 1ns", "explain",
+		"explain -endpoint https://a.test -audience x -audience y -client-id a -client-id b -scope c -scope d -organization e -jwks-url f -insecure-allow-http -json",
+	} {
+		o, _, err := parse(strings.Fields(args))
+		if err != nil {
+			t.Errorf("%s: %v", args, err)
+		}
+		if long := strings.Contains(args, "-json"); long && (o.config.Endpoint != "https://a.test" || o.config.JWKSURL != "f" || !o.config.InsecureAllowHTTP || !o.json || o.organization != "e" || !o.organized || o.timeout != 10*time.Second ||
+			strings.Join(o.config.Audiences, " ")+strings.Join(o.config.ClientIDs, " ")+o.scopes.String() != "x ya bc d") || !long && (o.json || o.organized || o.config.InsecureAllowHTTP) {
+			t.Errorf("%s: %+v", args, o)
+		}
+	}
+	// A flag that may be a token is not repeated.
+	long := "-" + strings.Repeat("x", 30)
+	for arg, isToken := range map[string]bool{long: true, long[1:]: false, long[:30]: false, long + "=y": false, long + "/": false, long + ":": false, long + ".": false, long + " ": false} {
+		if _, _, err := parse([]string{"doctor", arg}); err == nil || errors.Is(err, errTokenArgument) != isToken {
+			t.Errorf("%s: %v", arg, err)
+		}
+	}
+	var out, errs bytes.Buffer
+	o := &options{}
+	for _, ok := range []bool{true, false} {
+		if code := o.print(&report{OK: ok}, &out, &errs); (code == 0) != ok || out.Len() == 0 || errs.Len() > 0 {
+			t.Errorf("%v: %d, %q", ok, code, errs.String())
 		}
 	}
 }
@@ -498,8 +548,7 @@ func TestDoctor(t *testing.T) {
 		}, "", []string{"not usable: its ID is not unique", "ES256: usable"}},
 		{"content type", func(i *logtotest.Issuer) http.Handler { return logtotest.Body("text/plain", i.KeySet()) }, "", []string{"warn  jwks", "is there something in between?"}},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			i := logtotest.NewServer(t)
+		check := func(t *testing.T, i *logtotest.Issuer) {
 			if tt.fault != nil {
 				i.Fail(tt.fault(i))
 			}
@@ -507,11 +556,7 @@ func TestDoctor(t *testing.T) {
 			if tt.failed != "" {
 				code = 1
 			}
-			timeout := "10s"
-			if strings.HasPrefix(tt.name, "hangs") || strings.Contains(tt.name, "drip") {
-				timeout = "200ms" // it is waited for
-			}
-			r := tool(t, "", "doctor", "-endpoint", i.Endpoint(), "-audience", api, "-timeout", timeout)
+			r := tool(t, "", "doctor", "-endpoint", i.Endpoint(), "-audience", api)
 			r.want(t, code, tt.phrases...)
 			if got := strings.Join(r.failed(), " "); got != tt.failed {
 				t.Errorf("failed %q, want %q", got, tt.failed)
@@ -530,12 +575,24 @@ func TestDoctor(t *testing.T) {
 			}
 			// A token then says that no key can be had.
 			if tt.failed != "" {
-				r := tool(t, i.Token(logtotest.Token{}), "explain", "-endpoint", i.Endpoint(), "-audience", api, "-timeout", timeout)
+				r := tool(t, i.Token(logtotest.Token{}), "explain", "-endpoint", i.Endpoint(), "-audience", api)
 				r.want(t, 1, "keys_unavailable", "503")
 				if n := i.Fetches(); n != 4 {
 					t.Errorf("%d fetches with explain", n)
 				}
 			}
+		}
+		t.Run(tt.name, func(t *testing.T) {
+			if !strings.HasPrefix(tt.name, "hangs") && tt.name != "drips" {
+				check(t, logtotest.NewServer(t))
+				return
+			}
+			synctest.Test(t, func(t *testing.T) { // it is waited for
+				i, before := logtotest.NewIssuer(t), newTransport
+				newTransport = func() http.RoundTripper { return i.Config().HTTPClient.Transport }
+				defer func() { newTransport = before }()
+				check(t, i)
+			})
 		})
 	}
 }
@@ -959,7 +1016,7 @@ func TestColour(t *testing.T) {
 	for _, tt := range []struct {
 		noColor, term string
 		want          bool
-	}{{"", "xterm", true}, {"1", "xterm", false}, {"", "dumb", false}} {
+	}{{"", "xterm", true}, {"", "", runtime.GOOS != "windows"}, {"1", "xterm", false}, {"", "dumb", false}} {
 		t.Setenv("NO_COLOR", tt.noColor)
 		t.Setenv("TERM", tt.term)
 		if s := styleOf(device); s.colour != tt.want || s.width == 0 {

@@ -447,6 +447,17 @@ func TestReplayRefusals(t *testing.T) {
 		{"custom domain", func(m *management) { m.indic = "https://abc.logto.app/api" }, nil, "management", "invalid_target", 0},
 		{"another indicator", nil, []string{"-resource", "https://abc.logto.app/api"}, "management", "-resource https://<tenant>.logto.app/api", 0},
 		{"no permission at the token endpoint", body("/token", `{"error":"invalid_scope"}`), nil, "management", "no token in the answer", 0},
+		{"no role, by the token endpoint", func(m *management) {
+			m.before = func(w http.ResponseWriter, r *http.Request) bool {
+				if r.URL.Path != "/oidc/token" {
+					return false
+				}
+				w.WriteHeader(400)
+				_, _ = io.WriteString(w, `{"error":"invalid_scope"}`)
+				return true
+			}
+		}, nil, "management", "machine-to-machine role with the permission all", 0},
+		{"an API that is none", status("/hooks/"+hookID, 418), nil, "management", "status 418 by the Management API", 0},
 		{"token endpoint isn't there", status("/token", 404), nil, "management", "status 404", 0},
 		{"token endpoint redirects", status("/token", 307, "Location", "https://api.example.test/"), nil, "management", "status 307", 0},
 		{"no token", body("/token", `{"access_token":"","expires_in":3600}`), nil, "management", "no token in the answer", 0},
@@ -477,6 +488,7 @@ func TestReplayRefusals(t *testing.T) {
 				return false
 			}
 		}, nil, "logs", "no answer in time", 0},
+		{"an entry that is none", body("/recent-logs", `["x"]`, "Total-Number", "1"), nil, "logs", "not as expected: 6", 0},
 		{"no list", body("/recent-logs", `{}`), nil, "logs", "no list", 0},
 		{"null", body("/recent-logs", `null`), nil, "logs", "no list", 0},
 
@@ -599,7 +611,7 @@ func TestReplayTime(t *testing.T) {
 		}
 		start := time.Now()
 		r, _ := newTestReplayer(t).pass(context.Background())
-		if took := time.Since(start); took > passTime+9*time.Second || r.Deliveries.Delivered != 33 || r.Deliveries.Undelivered != 7 {
+		if took := time.Since(start); took != 5*time.Minute+6*time.Second || r.Deliveries.Delivered != 33 || r.Deliveries.Undelivered != 7 {
 			t.Errorf("%v, %+v", took, r.Deliveries)
 		}
 		var failed []string
@@ -641,7 +653,7 @@ func TestReplayPatience(t *testing.T) {
 		}
 		r := replayed(t)
 		r.want(t, 1, "not tried after that: 2", "Not delivered: 5")
-		if len(in.got) != 2*patience {
+		if len(in.got) != 2*3 {
 			t.Errorf("%d deliveries", len(in.got))
 		}
 	})
@@ -654,10 +666,10 @@ func TestReplayBounds(t *testing.T) {
 			m, in := newManagement(), &inbox{}
 			m.noTotal = noTotal
 			network{"tenant.logto.app": m, "api.example.test": in}.use(t)
-			for range pageSize + 3 {
+			for range 53 {
 				m.entries = append(m.entries, entry(t, "12-user-suspended", "Error"))
 			}
-			m.entries = append(m.entries, m.entries[pageSize-1], m.entries[0]) // the log grew while it was read
+			m.entries = append(m.entries, m.entries[49], m.entries[0]) // the log grew while it was read
 			r := replayed(t)
 			r.want(t, 0, "3 more are not listed", "Delivered: 53")
 			listed := 0
@@ -666,11 +678,23 @@ func TestReplayBounds(t *testing.T) {
 					listed++
 				}
 			}
-			if len(in.got) != 2*(pageSize+3) || r.json.Deliveries.Read != pageSize+3 || listed != maxListed+1 {
+			if len(in.got) != 2*53 || r.json.Deliveries.Read != 53 || listed != 51 {
 				t.Errorf("%d deliveries, %+v, listed %d", len(in.got), r.json.Deliveries, listed)
 			}
 		})
 	}
+	t.Run("one whole page", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			m := newManagement()
+			network{"tenant.logto.app": m, "api.example.test": &inbox{}}.use(t)
+			for range 50 {
+				m.entries = append(m.entries, entry(t, "12-user-suspended", "Error"))
+			}
+			if r, _ := newTestReplayer(t).pass(context.Background()); r.Deliveries.Delivered != 50 || len(m.asked) != len(revokingEvents()) {
+				t.Errorf("%d pages, %+v", len(m.asked), r.Deliveries)
+			}
+		})
+	})
 	t.Run("an endless log", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			m, in := newManagement(), &inbox{}
@@ -685,7 +709,7 @@ func TestReplayBounds(t *testing.T) {
 			}
 			r := replayed(t)
 			r.want(t, 1, "longer than one run reads")
-			if len(m.asked) != 2*maxPages || len(in.got) != 2*maxPages {
+			if len(m.asked) != 2*200 || len(in.got) != 2*200 {
 				t.Errorf("%d pages, %d deliveries", len(m.asked), len(in.got))
 			}
 		})
@@ -840,6 +864,19 @@ func TestReplayTriesAgain(t *testing.T) {
 	}
 }
 
+// What can't be, as addresses are looked at before.
+func TestReplayAddresses(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		network{}.use(t)
+		if _, _, err := newTestReplayer(t).post(context.Background(), "%zz", nil, nil, nil); err == nil || err.Error() != "the address is no URL" {
+			t.Error(err)
+		}
+		if got := shown("%zz"); got != "an address that is no URL" {
+			t.Error(got)
+		}
+	})
+}
+
 func newTestReplayer(t *testing.T, flags ...string) *replayer {
 	t.Helper()
 	o, _, err := parse(append([]string{"replay", "-endpoint", endpoint, "-hook", hookID}, flags...))
@@ -962,7 +999,7 @@ func TestReplayLoop(t *testing.T) {
 			if got := time.Since(at(m.asked[0])); got < 24*time.Hour+time.Minute || got > 24*time.Hour+5*time.Minute {
 				t.Errorf("at first %v", got)
 			}
-			if got, want := at(m.asked[n]), time.UnixMilli(m.entries[0]["createdAt"].(int64)).Add(-overlap); !got.Equal(want) {
+			if got, want := at(m.asked[n]), time.UnixMilli(m.entries[0]["createdAt"].(int64)).Add(-15*time.Minute); !got.Equal(want) {
 				t.Errorf("then from %v, want %v", got, want)
 			}
 		})
@@ -1085,7 +1122,7 @@ func TestReplayLoop(t *testing.T) {
 				}
 			})
 			pass()
-			time.Sleep(maxAfter)
+			time.Sleep(time.Hour)
 			if pass(); asked != 2 {
 				t.Errorf("asked %d times", asked)
 			}
@@ -1306,13 +1343,22 @@ func TestReplayUsage(t *testing.T) {
 		{"secret as argument", []string{"-endpoint", endpoint, "-hook", hookID, appSecret}, "replay takes flags only"},
 		{"secret as the name of a file", []string{"-endpoint", endpoint, "-hook", hookID, "-secret-file", appSecret}, "the file of -secret-file can't be read"},
 		{"empty file", []string{"-endpoint", endpoint, "-hook", hookID, "-secret-file", file("empty", "\n")}, "is empty"},
-		{"large file", []string{"-endpoint", endpoint, "-hook", hookID, "-secret-file", file("large", strings.Repeat("x", maxSecret+1))}, "has over 4096 bytes"},
+		{"large file", []string{"-endpoint", endpoint, "-hook", hookID, "-secret-file", file("large", strings.Repeat("x", 4097))}, "has over 4096 bytes"},
 		{"a directory", []string{"-endpoint", endpoint, "-hook", hookID, "-signing-key-file", dir}, "the file of -signing-key-file can't be read"},
 		{"no endpoint", []string{"-hook", hookID}, "needs -endpoint"},
 		{"no hook", []string{"-endpoint", endpoint}, "needs -hook"},
 		{"since 0", []string{"-endpoint", endpoint, "-hook", hookID, "-since", "0s"}, "-since must be over 0"},
-		{"since too long", []string{"-endpoint", endpoint, "-hook", hookID, "-since", "721h"}, "at most 720h"},
-		{"every too short", []string{"-endpoint", endpoint, "-hook", hookID, "-every", "0s"}, "-every must be at least 1s"},
+		{"since too long", []string{"-endpoint", endpoint, "-hook", hookID, "-since", "720h1ns"}, "at most 720h"},
+		{"every too short", []string{"-endpoint", endpoint, "-hook", hookID, "-every", "999ms"}, "-every must be at least 1s"},
+		{"every 0", []string{"-endpoint", endpoint, "-hook", hookID, "-every", "0s"}, "-every must be at least 1s"},
+		{"no timeout", []string{"-endpoint", endpoint, "-hook", hookID, "-timeout", "0s"}, "-timeout must be over 0"},
+		{"timeout too long", []string{"-endpoint", endpoint, "-hook", hookID, "-timeout", "10001ms"}, "at most 10s"},
+		{"to by ftp", []string{"-endpoint", endpoint, "-hook", hookID, "-to", "ftp://api.example.test/"}, "-to takes the URL"},
+		{"to without a host", []string{"-endpoint", endpoint, "-hook", hookID, "-to", "https:///hook"}, "-to takes the URL"},
+		{"to a fragment", []string{"-endpoint", endpoint, "-hook", hookID, "-to", receiver + "#x"}, "-to takes the URL"},
+		{"to no URL at all", []string{"-endpoint", endpoint, "-hook", hookID, "-to", "https://%zz"}, "-to takes the URL"},
+		{"an event too long", []string{"-endpoint", endpoint, "-hook", hookID, "-event", strings.Repeat("x", 101)}, "-event takes the name of one"},
+		{"password", []string{"--password", appSecret}, danger},
 		{"every as long as since", []string{"-endpoint", endpoint, "-hook", hookID, "-every", "24h"}, "less than -since"},
 		{"dry loop", []string{"-endpoint", endpoint, "-hook", hookID, "-every", "1m", "-dry-run"}, "-dry-run is for one run"},
 		{"timeout", []string{"-endpoint", endpoint, "-hook", hookID, "-timeout", "1m"}, "at most 10s"},
@@ -1575,4 +1621,165 @@ func FuzzEntry(f *testing.F) {
 			t.Errorf("failed %v: %q", failed, d.why)
 		}
 	})
+}
+
+// What may be is taken to the last bit.
+func TestReplayFlags(t *testing.T) {
+	t.Setenv(appIDVariable, " "+appID+"\n")
+	t.Setenv(secretVariable, " "+appSecret+"\n")
+	t.Setenv(signingKeyVariable, "")
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, []byte(strings.Repeat("x", 4096)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o, _, err := parse([]string{"replay", "-endpoint", endpoint, "-hook", hookID, "-since", "720h", "-every", "1s", "-timeout", "10s", "-event", strings.Repeat("x", 100), "-signing-key-file", path, "-to", "http://127.0.0.1/", "-to", receiver})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := o.credentials; c.appID != appID || c.secret != appSecret || len(c.signingKey) != 4096 || c.hook != hookID || len(o.replay.to) != 2 || o.replay.every != time.Second {
+		t.Errorf("%+v", o.replay)
+	}
+	if _, _, err = parse([]string{"replay", "-endpoint", endpoint, "-hook", hookID, "-since", "1ns", "-timeout", "1ns"}); err != nil {
+		t.Error(err)
+	}
+	if o, _, err = parse([]string{"replay", "-endpoint", endpoint, "-hook", hookID, "-app-id", "other"}); err != nil || o.credentials.appID != "other" || o.replay.since != 24*time.Hour || o.timeout != 10*time.Second || o.json || o.replay.all || o.replay.dryRun {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for value, want := range map[string]time.Duration{
+			"": 0, "x": 0, "0": 0, "-5": 0, " 7 ": 7 * time.Second, "3599": 3599 * time.Second, "3600": time.Hour, "3601": time.Hour, "99999999999": 0,
+			time.Now().Add(20 * time.Second).UTC().Format(http.TimeFormat): 20 * time.Second,
+			time.Now().Add(-time.Minute).UTC().Format(http.TimeFormat):     0,
+		} {
+			if got := retryAfter(http.Header{"Retry-After": {value}}); got != want {
+				t.Errorf("%q: %v, want %v", value, got, want)
+			}
+		}
+	})
+}
+
+// How often the API is asked, and for how long.
+func TestManagerAsks(t *testing.T) {
+	const limit = 10
+	for _, tt := range []struct {
+		name   string
+		answer http.Handler
+		asked  int
+		took   time.Duration
+		after  time.Duration
+		saw    string // "" for an answer
+	}{
+		{"200", answers(200, "0123456789"), 1, 0, 0, ""},
+		{"too large", answers(200, "0123456789a"), 1, 0, 0, "the answer has over 10 bytes"},
+		{"400", answers(400, ""), 1, 0, 0, ""},
+		{"499", answers(499, ""), 1, 0, 0, ""},
+		{"500", answers(500, ""), 3, 3 * time.Second, 0, "status 500 by tenant.logto.app"},
+		{"429, 1 s", after("1", 429), 3, 3 * time.Second, time.Second, "status 429 by tenant.logto.app, which asks to wait for 1s"},
+		{"503, 30 s", after("30", 503), 3, time.Minute, 30 * time.Second, "status 503 by tenant.logto.app, which asks to wait for 30s"},
+		{"503, 31 s", after("31", 503), 1, 0, 31 * time.Second, "status 503 by tenant.logto.app, which asks to wait for 31s"},
+		{"no answer", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), 3, 9 * time.Second, 0, "no answer by tenant.logto.app: no answer in time: context deadline exceeded"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				in := &inbox{next: tt.answer}
+				network{"tenant.logto.app": in}.use(t)
+				m, err := newManager(&credentials{endpoint: endpoint}, 2*time.Second)
+				if err != nil {
+					t.Fatal(err)
+				}
+				start := time.Now()
+				a, trouble := m.ask(context.Background(), "logs", limit, func() *http.Request {
+					req, err := http.NewRequest(http.MethodGet, endpoint, nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return req
+				})
+				if took := time.Since(start); len(in.got) != tt.asked || took != tt.took {
+					t.Errorf("asked %d times, for %v", len(in.got), took)
+				}
+				switch {
+				case tt.saw == "":
+					if trouble != nil || a == nil {
+						t.Errorf("%+v", trouble)
+					}
+				case trouble == nil || trouble.saw != tt.saw || trouble.after != tt.after || trouble.check != "logs" || trouble.hint == "":
+					t.Errorf("%+v", trouble)
+				}
+			})
+		})
+	}
+}
+
+func after(value string, status int) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", value)
+		w.WriteHeader(status)
+	})
+}
+
+// A token is used until a minute before it expires, and for a day at most.
+func TestManagerToken(t *testing.T) {
+	for expires, want := range map[string]time.Duration{
+		"60": 0, "59": 0, "-1": 0, "null": 0, `"x"`: -1, "61": time.Second, "3600": 59 * time.Minute, "86460": 24 * time.Hour, "86461": 24 * time.Hour, "1e99": 0,
+	} {
+		t.Run(expires, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				in := &inbox{next: answers(200, `{"access_token":"good","expires_in":`+expires+`}`)}
+				network{"tenant.logto.app": in}.use(t)
+				m, err := newManager(&credentials{endpoint: endpoint}, time.Second)
+				if err != nil {
+					t.Fatal(err)
+				}
+				trouble := m.authorize(context.Background())
+				if want < 0 {
+					if trouble == nil || m.token != "" {
+						t.Error("no trouble")
+					}
+					return
+				}
+				if got := time.Until(m.until); trouble != nil || got != want || m.token != "good" {
+					t.Errorf("for %v, want %v: %+v", got, want, trouble)
+				}
+				asked := 1
+				if want > 0 {
+					time.Sleep(want - 1)
+					_ = m.authorize(context.Background())
+					time.Sleep(time.Nanosecond)
+				}
+				if len(in.got) != asked {
+					t.Errorf("asked %d times while it was good", len(in.got))
+				}
+				if _ = m.authorize(context.Background()); len(in.got) != asked+1 {
+					t.Errorf("asked %d times when it wasn't", len(in.got))
+				}
+			})
+		})
+	}
+}
+
+func TestCodeOf(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"error":"invalid_client","code":"x"}`: ", invalid_client", `{"code":"entity.not_found"}`: ", entity.not_found", `{"error":"a b","code":"c"}`: ", c",
+		`{"error":"` + strings.Repeat("x", 60) + `"}`: ", " + strings.Repeat("x", 60), `{"error":"` + strings.Repeat("x", 61) + `"}`: "", `[]`: "", ``: "",
+	} {
+		if got := codeOf([]byte(body)); got != want {
+			t.Errorf("%s: %q, want %q", body, got, want)
+		}
+	}
+}
+
+// A word of five letters is no secret to be looked for.
+func TestConceal(t *testing.T) {
+	m := &manager{}
+	m.conceal("12345", "123456", "123456", "", "1234567")
+	r := &report{}
+	r.add("a", ok, "x12345 123456x", "1234567")
+	m.hide(r)
+	if c := r.Checks[0]; len(m.secrets) != 2 || c.Saw != "x12345 (left out)x" || c.Hint != "(left out)7" {
+		t.Errorf("%+v of %q", c, m.secrets)
+	}
 }
