@@ -163,7 +163,7 @@ func TestArray(t *testing.T) {
 
 func TestUnquote(t *testing.T) {
 	for value, want := range map[string]string{
-		`""`: "", `"a"`: "a", `"\u0061"`: "a", `"\""`: `"`, `"a\nb"`: "a\nb", `"é"`: "é", `"\ud83d\ude00"`: "😀", `"\u0000"`: "\x00",
+		`""`: "", `"a"`: "a", `"\u0061"`: "a", `"\""`: `"`, `"a\nb"`: "a\nb", `"é"`: "é", "\"\ufffd\"": "\ufffd", `"\ud83d\ude00"`: "😀", `"\u0000"`: "\x00",
 	} {
 		if got, ok := Unquote(value); got != want || !ok {
 			t.Errorf("%s: %q, %v", value, got, ok)
