@@ -117,6 +117,52 @@ func TestObserver(t *testing.T) {
 	})
 }
 
+// Only what had been verified before is remembered, if it is refused, too.
+func TestObserverOfRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := logtotest.NewIssuer(t)
+		seen := &events{}
+		cfg := issuer.Config()
+		cfg.Logger = capture
+		revoked := false
+		cfg.Revoked = func(*logto.Claims) error {
+			if revoked {
+				return logto.ErrRevoked
+			}
+			return nil
+		}
+		cfg.Observer = seen.observe
+		v := newVerifier(t, cfg)
+		if err := v.Refresh(ctx); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		seen.take()
+		check := func(token, reason string, remembered bool) {
+			t.Helper()
+			_, _ = v.Verify(ctx, token)
+			if got := seen.take(); len(got) != 1 || got[0].Reason != reason || got[0].Remembered != remembered {
+				t.Errorf("events %+v, want %q, remembered %v", got, reason, remembered)
+			}
+		}
+		token := issuer.Token(logtotest.Token{ExpiresIn: time.Hour})
+		check("opaque", "opaque_token", false)
+		check(issuer.Token(logtotest.Token{Header: map[string]any{"typ": "JWT"}}), "wrong_type", false)
+		check(issuer.Token(logtotest.Token{Claims: map[string]any{"iss": "https://b.test/oidc"}}), "issuer", false)
+		check(issuer.Token(logtotest.Token{Claims: aged(), Header: map[string]any{"kid": "x"}}), "unknown_key", false)
+		check(logtotest.BadSignature(token), "signature", false)
+		revoked = true
+		check(token, "revoked", false)
+		revoked = false
+		check(token, "", false)
+		check(token, "", true)
+		revoked = true
+		check(token, "revoked", true)
+		time.Sleep(2 * time.Hour)
+		check(token, "expired", true)
+	})
+}
+
 func slowly(d time.Duration, issuer *logtotest.Issuer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		time.Sleep(d)

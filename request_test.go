@@ -229,6 +229,45 @@ func TestTrailers(t *testing.T) {
 	}
 }
 
+// Only a body whose end nobody knows may have trailer fields that come unannounced: for
+// others the request has none, and says so.
+func TestNoTrailers(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	for layer, protect := range layers(t, issuer) {
+		for _, body := range []string{"", "x"} {
+			r := httptest.NewRequest("POST", "/", strings.NewReader(body))
+			r.Header.Set("Authorization", "Bearer "+issuer.Token(logtotest.Token{}))
+			var within http.Header
+			protect(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { within = r.Trailer })).ServeHTTP(httptest.NewRecorder(), r)
+			if within != nil || r.Trailer != nil {
+				t.Errorf("%s, body %q: within %#v, outside %#v", layer, body, within, r.Trailer)
+			}
+		}
+	}
+}
+
+// A form that a requirement has read from the body is there for the handler, though the
+// request is only reported as refused.
+func TestReportOnlyKeepsTheForm(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	cfg := issuer.Config()
+	cfg.Logger = capture
+	refuse := logto.Check(func(r *http.Request, _ *logto.Claims) error {
+		_ = r.ParseForm()
+		return logto.ErrForbidden
+	})
+	r := httptest.NewRequest("POST", "/", strings.NewReader("a=1"))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Authorization", "Bearer "+issuer.Token(logtotest.Token{}))
+	got := ""
+	logto.InsecureReportOnly(newVerifier(t, cfg), refuse)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		got = r.PostFormValue("a")
+	})).ServeHTTP(httptest.NewRecorder(), r)
+	if got != "1" {
+		t.Errorf("form value %q", got)
+	}
+}
+
 // What nobody changes is not written: an outer handler may read the request meanwhile, as
 // may whoever is handed it at the same time. This one is for the race detector.
 func TestRequestIsNotWritten(t *testing.T) {

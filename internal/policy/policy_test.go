@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -161,6 +162,7 @@ func TestNetworkHint(t *testing.T) {
 		{"time-out", "http://" + answers(""), func(t *http.Transport) {
 			t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }
 		}, "a firewall", "HTTPS_PROXY", false},
+		{"time-out of the network's", "https://10.0.0.1/", dial(os.ErrDeadlineExceeded), "a firewall", "HTTPS_PROXY", false},
 		{"a client of one's own", "https://a.test/", dial(errors.New("vault is sealed")), "", "Config.HTTPClient", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -231,6 +233,11 @@ func TestShown(t *testing.T) {
 		"http://u:Hush%zz@a.test":           "http://…@a.test",
 		"u:Hush@a.test:3128":                "…@a.test:3128",
 		"a.test?Hush":                       "a.test?…",
+		"https://a.test/?":                  "https://a.test/?…",
+		"?Hush":                             "?…",
+		"#Hush":                             "#…",
+		"@a.test":                           "…@a.test",
+		"https://@a.test":                   "https://…@a.test",
 		"http://[::1]:3001/oidc/jwks?Hush":  "http://[::1]:3001/oidc/jwks?…",
 		"socks5://u:Hush@a.test":            "socks5://…@a.test",
 	} {
@@ -240,6 +247,9 @@ func TestShown(t *testing.T) {
 		if got := ShownText(`say "` + address + `": no`); strings.Contains(address, "://") && got != `say "`+want+`": no` {
 			t.Errorf("%s: %s, want %s", address, got, want)
 		}
+	}
+	if got := ShownText(`parse "http://u:Hush": no`); got != "an address is no URL" {
+		t.Errorf("an address that can't be read: %s", got)
 	}
 	parse := func(address string) error { _, err := url.Parse(address); return err }
 	for _, err := range []error{
@@ -261,37 +271,69 @@ func TestShown(t *testing.T) {
 }
 
 func TestCompareIssuers(t *testing.T) {
-	for _, test := range []struct{ name, got, want, text string }{
-		{"no /oidc", "https://a.test/oidc", "https://a.test", "lacks /oidc"},
-		{"no /oidc, slash", "https://a.test/oidc", "https://a.test/", "lacks /oidc"},
-		{"slash", "https://a.test/oidc", "https://a.test/oidc/", "by a slash"},
-		{"http", "http://a.test/oidc", "https://a.test/oidc", "TRUST_PROXY_HEADER"},
-		{"https", "https://a.test/oidc", "http://a.test/oidc", "by https"},
-		{"case", "https://a.test/oidc", "https://A.test/oidc", "upper and lower case"},
-		{"port that goes without saying", "https://a.test/oidc", "https://a.test:443/oidc", "goes without saying"},
-		{"dot", "https://a.test/oidc", "https://a.test./oidc", "goes without saying"},
-		{"path", "https://a.test/tenant/oidc", "https://a.test/oidc", "by the path"},
-		{"page", "https://a.test/oidc", "https://a.test/sign-in/oidc", "by the path"},
-		{"port", "https://a.test:3001/oidc", "https://a.test/oidc", "by the port"},
-		{"console's port", "http://localhost:3001/oidc", "http://localhost:3002/oidc", "3002"},
-		{"loopback", "http://localhost:3001/oidc", "http://127.0.0.1:3001/oidc", "both are this machine"},
-		{"not Logto's", "https://accounts.google.com", "https://a.test/oidc", "not Logto's"},
-		{"letter changed", "https://tenant.logto.app/oidc", "https://tanant.logto.app/oidc", "typo"},
-		{"letter missing", "https://auth.example.com/oidc", "https://auth.exmple.com/oidc", "typo"},
-		{"letters swapped", "https://auth.example.com/oidc", "https://auth.exmaple.com/oidc", "typo"},
-		{"two letters", "https://auth.example.com/oidc", "https://auht.example.co/oidc", "custom domain"}, // three changes
-		{"labels swapped", "https://auth.example.com/oidc", "https://example.auth.com/oidc", "typo"},
-		{"another tenant", "https://abc123.logto.app/oidc", "https://xyz789.logto.app/oidc", "two tenants"},
-		{"internal name configured", "https://auth.example.com/oidc", "http://logto:3001/oidc", "the configured issuer has a name for internal use"},
-		{"internal name in the token", "http://localhost:3001/oidc", "https://auth.example.com/oidc", "Logto calls itself by a name for internal use"},
-		{"custom domain", "https://auth.example.com/oidc", "https://tenant.logto.app/oidc", "custom domain"},
-		{"another Logto", "https://auth.example.com/oidc", "https://id.company.test/oidc", "another Logto"},
-		{"no URL", "tenant", "https://a.test/oidc", "not from this Logto"},
-		{"not even a URL", "\x00", "https://a.test/oidc", "not from this Logto"},
-		{"huge", "https://" + strings.Repeat("a", 1<<20) + "/oidc", "https://a.test/oidc", "not"},
+	for _, test := range []struct {
+		name, got, want, text string
+		kind                  int // from which on up to SameLogto it is one Logto
+	}{
+		{"no /oidc", "https://a.test/oidc", "https://a.test", "lacks /oidc", 1},
+		{"no /oidc, slash", "https://a.test/oidc", "https://a.test/", "lacks /oidc", 1},
+		{"slash", "https://a.test/oidc", "https://a.test/oidc/", "by a slash", 1},
+		{"http", "http://a.test/oidc", "https://a.test/oidc", "TRUST_PROXY_HEADER", 1},
+		{"https", "https://a.test/oidc", "http://a.test/oidc", "by https", 1},
+		{"case", "https://a.test/oidc", "https://A.test/oidc", "upper and lower case", 2},
+		{"port that goes without saying", "https://a.test/oidc", "https://a.test:443/oidc", "goes without saying", 2},
+		{"dot", "https://a.test/oidc", "https://a.test./oidc", "goes without saying", 2},
+		{"path", "https://a.test/tenant/oidc", "https://a.test/oidc", "by the path", 3},
+		{"page", "https://a.test/oidc", "https://a.test/sign-in/oidc", "by the path", 3},
+		{"port", "https://a.test:3001/oidc", "https://a.test/oidc", "by the port", 3},
+		{"console's port", "http://localhost:3001/oidc", "http://localhost:3002/oidc", "3002", 3},
+		{"loopback", "http://localhost:3001/oidc", "http://127.0.0.1:3001/oidc", "both are this machine", 3},
+		{"not Logto's", "https://accounts.google.com", "https://a.test/oidc", "not Logto's", 8},
+		{"letter changed", "https://tenant.logto.app/oidc", "https://tanant.logto.app/oidc", "typo", 4},
+		{"letter missing", "https://auth.example.com/oidc", "https://auth.exmple.com/oidc", "typo", 4},
+		{"letters swapped", "https://auth.example.com/oidc", "https://auth.exmaple.com/oidc", "typo", 4},
+		{"two letters", "https://auth.example.com/oidc", "https://auht.example.co/oidc", "custom domain", 6}, // three changes
+		{"labels swapped", "https://auth.example.com/oidc", "https://example.auth.com/oidc", "typo", 4},
+		{"another tenant", "https://abc123.logto.app/oidc", "https://xyz789.logto.app/oidc", "two tenants", 5},
+		{"internal name configured", "https://auth.example.com/oidc", "http://logto:3001/oidc", "the configured issuer has a name for internal use", 5},
+		{"internal name in the token", "http://localhost:3001/oidc", "https://auth.example.com/oidc", "Logto calls itself by a name for internal use", 5},
+		{"custom domain", "https://auth.example.com/oidc", "https://tenant.logto.app/oidc", "custom domain", 6},
+		{"another Logto", "https://auth.example.com/oidc", "https://id.company.test/oidc", "another Logto", 6},
+		{"port of http that goes without saying", "http://a.test/oidc", "http://a.test:80/oidc", "goes without saying", 2},
+		{"port of https, by http", "http://a.test/oidc", "http://a.test:443/oidc", "by the port", 3},
+		{"port of http, by https", "https://a.test/oidc", "https://a.test:80/oidc", "by the port", 3},
+		{"console's port in the token", "http://localhost:3002/oidc", "http://localhost:3001/oidc", "3002", 3},
+		{"private address configured", "https://auth.example.com/oidc", "http://10.0.0.1/oidc", "the configured issuer has a name for internal use", 5},
+		{"loopback configured", "https://auth.example.com/oidc", "http://127.0.0.1/oidc", "the configured issuer has a name for internal use", 5},
+		{"public address configured", "https://auth.example.com/oidc", "http://192.0.2.1/oidc", "custom domain", 6},
+		{"longest", "https://auth.example.com/" + strings.Repeat("a", 470) + "/oidc", "https://id.company.test/oidc", "custom domain", 6},
+		{"one byte more", "https://auth.example.com/" + strings.Repeat("a", 471) + "/oidc", "https://id.company.test/oidc", "not from this Logto", 9},
+		{"no URL", "tenant", "https://a.test/oidc", "not from this Logto", 9},
+		{"not even a URL", "\x00", "https://a.test/oidc", "not from this Logto", 9},
+		{"huge", "https://" + strings.Repeat("a", 1<<20) + "/oidc", "https://a.test/oidc", "not", 9},
 	} {
-		if got := CompareIssuers(test.got, test.want); !strings.Contains(got.Text, test.text) || got.Remedy == "" {
+		if got := CompareIssuers(test.got, test.want); !strings.Contains(got.Text, test.text) || got.Remedy == "" || got.Kind != test.kind || (got.Kind <= SameLogto) != (test.kind <= 3) ||
+			strings.Contains(got.Text, "3002") != (test.text == "3002") {
 			t.Errorf("%s: %+v", test.name, got)
+		}
+	}
+}
+
+func TestNear(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		n    int // the fewest changes
+	}{
+		{"", "", 0}, {"a", "a", 0}, {"abc", "abc", 0},
+		{"abc", "abx", 1}, {"abc", "xbc", 1}, {"abc", "axc", 1},
+		{"abc", "ab", 1}, {"abc", "bc", 1}, {"abc", "ac", 1}, {"ab", "abc", 1}, {"bc", "abc", 1}, {"ac", "abc", 1}, {"", "a", 1},
+		{"abc", "acb", 2}, {"abcd", "xbcx", 2}, {"abcd", "bc", 2}, {"abcd", "cd", 2}, {"ab", "abcd", 2}, {"cd", "abcd", 2}, {"abcd", "bcdx", 2}, {"ab", "", 2},
+		{"abc", "xyz", 3}, {"abcd", "dabx", 3}, {"abc", "", 3}, {"", "abc", 3}, {"abcdef", "abc", 3},
+	} {
+		for n := range 4 {
+			if got := near(test.a, test.b, n); got != (test.n <= n) {
+				t.Errorf("%q and %q by %d: %v", test.a, test.b, n, got)
+			}
 		}
 	}
 }

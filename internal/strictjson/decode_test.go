@@ -30,7 +30,7 @@ type ownCodeInside = struct {
 
 type embedsItself struct {
 	*embedsItself
-	Right
+	subject
 }
 
 type byText struct{ Sub string }
@@ -131,7 +131,7 @@ func TestDecode(t *testing.T) {
 		// encoding/json asks no unnamed type for methods that are promoted to it.
 		{"unnamed, own code promoted, in a field", `{"F":{"x":"a","X":"b"}}`, &struct{ F ownCodeInside }{}, &struct{ F ownCodeInside }{ownCodeInside{X: "a"}}},
 		{"unnamed, own code promoted, in a map", `{"m":{"x":"a","X":"b"}}`, &map[string]ownCodeInside{}, &map[string]ownCodeInside{"m": {X: "a"}}},
-		{"embeds itself and another", `{"b":2,"c":3}`, &embedsItself{}, &embedsItself{Right: Right{2, 3}}},
+		{"embeds itself and another", `{"sub":"a","Sub":"b"}`, &embedsItself{}, &embedsItself{subject: subject{"a"}}},
 		{"untagged, any case", `{"PLAN":"a"}`, &untagged{}, &untagged{Plan: "a"}},
 		{"untagged, two cases", `{"plan":"a","PLAN":"b"}`, &untagged{}, nil},
 		{"untagged, its own case and another", `{"Plan":"a","plan":"b"}`, &untagged{}, nil},
