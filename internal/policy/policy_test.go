@@ -307,6 +307,7 @@ func TestCompareIssuers(t *testing.T) {
 		{"loopback configured", "https://auth.example.com/oidc", "http://127.0.0.1/oidc", "the configured issuer has a name for internal use", 5},
 		{"public address configured", "https://auth.example.com/oidc", "http://192.0.2.1/oidc", "custom domain", 6},
 		{"longest", "https://auth.example.com/" + strings.Repeat("a", 470) + "/oidc", "https://id.company.test/oidc", "custom domain", 6},
+		{"longest, another case", "https://a.test/" + strings.Repeat("a", 480) + "/oidc", "https://A.test/" + strings.Repeat("a", 480) + "/oidc", "upper and lower case", 2},
 		{"one byte more", "https://auth.example.com/" + strings.Repeat("a", 471) + "/oidc", "https://id.company.test/oidc", "not from this Logto", 9},
 		{"no URL", "tenant", "https://a.test/oidc", "not from this Logto", 9},
 		{"not even a URL", "\x00", "https://a.test/oidc", "not from this Logto", 9},
