@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -76,7 +77,7 @@ func TestNetworkHint(t *testing.T) {
 	gone := httptest.NewServer(ok)
 	gone.Close()
 	refusing := quiet(httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		status := map[string]int{"password.test:443": 407, "forbidden.test:443": 403, "unknown.test:443": 502}[r.Host]
+		status := map[string]int{"password.test:443": 407, "forbidden.test:443": 403, "unknown.test:443": 502, "failing.test:443": 500}[r.Host]
 		w.WriteHeader(status)
 	})))
 	roots := x509.NewCertPool()
@@ -147,6 +148,17 @@ func TestNetworkHint(t *testing.T) {
 		{"proxy wants a password", "https://password.test/", through(refusing.URL), "asks for a password", "HTTPS_PROXY=http://user:password@", false},
 		{"proxy forbids", "https://forbidden.test/", through(refusing.URL), "the proxy refuses", "NO_PROXY", false},
 		{"proxy can't reach it", "https://unknown.test/", through(refusing.URL), "the proxy can't reach Logto", "NO_PROXY", false},
+		{"proxy fails", "https://failing.test/", through(refusing.URL), "the proxy can't reach Logto", "NO_PROXY", false},
+		// As systems and clients of other kinds say it.
+		{"name not known, in other words", "https://logto/", dial(&net.DNSError{Err: "Name or service not known", Name: "logto", IsNotFound: true}), another, "the name is not known", false},
+		{"name not known, by text alone", "https://logto/", dial(errors.New("lookup logto: no such host")), another, "the name is not known", false},
+		{"refused, on Windows", "https://10.0.0.1/", dial(errors.New("connectex: No connection could be made because the target machine actively refused it.")), another, "nothing listens there", false},
+		{"cut, in the middle", "https://10.0.0.1/", dial(io.ErrUnexpectedEOF), "breaks the connection", "breaks the connection", false},
+		{"reset", "https://10.0.0.1/", dial(errors.New("read: connection reset by peer")), "breaks the connection", "breaks the connection", false},
+		{"reset, on Windows", "https://10.0.0.1/", dial(errors.New("wsarecv: An existing connection was forcibly closed by the remote host.")), "breaks the connection", "breaks the connection", false},
+		{"broken pipe", "https://10.0.0.1/", dial(errors.New("write: broken pipe")), "breaks the connection", "breaks the connection", false},
+		{"invalid certificate", "https://10.0.0.1/", dial(x509.CertificateInvalidError{Reason: x509.NotAuthorizedToSign}), "not accepted", "whole chain", true},
+		{"no TLS, by text alone", "https://10.0.0.1/", dial(errors.New("tls: first record does not look like a TLS handshake")), "doesn't speak TLS", "the proxy's address", true},
 		{"unknown authority", secure.URL, nil, "CA certificates", "SSL_CERT_FILE", true},
 		{"another name's certificate", secure.URL, func(t *http.Transport) {
 			t.TLSClientConfig = &tls.Config{RootCAs: roots, ServerName: "other.test"}
@@ -336,5 +348,79 @@ func TestNear(t *testing.T) {
 				t.Errorf("%q and %q by %d: %v", test.a, test.b, n, got)
 			}
 		}
+	}
+}
+
+// A proxy that connects is gone through, HTTP/2 is spoken where the server does, headers
+// have a bound, and no connection is kept.
+func TestTransport(t *testing.T) {
+	var from []string
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		from = append(from, r.RemoteAddr)
+		n, _ := strconv.Atoi(r.URL.Query().Get("header"))
+		w.Header().Set("X", strings.Repeat("x", n))
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	plain := httptest.NewServer(server.Config.Handler)
+	defer plain.Close()
+	connects := 0
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		connects++
+		to, err := net.Dial("tcp", r.Host)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
+		go func() { _, _ = io.Copy(to, conn); _ = to.Close() }()
+		_, _ = io.Copy(conn, to)
+		_ = conn.Close()
+	}))
+	defer proxy.Close()
+	transport := NewTransport()
+	transport.TLSClientConfig = &tls.Config{RootCAs: x509.NewCertPool()}
+	transport.TLSClientConfig.RootCAs.AddCert(server.Certificate())
+	transport.Proxy = nil
+	get := func(address string) (*http.Response, error) {
+		res, err := (&http.Client{Transport: transport}).Get(address)
+		if err == nil {
+			_, _ = io.Copy(io.Discard, res.Body)
+			_ = res.Body.Close()
+		}
+		return res, err
+	}
+	if res, err := get(server.URL); err != nil || res.ProtoMajor != 2 {
+		t.Errorf("by TLS: %+v, error %v", res, err)
+	}
+	from = nil
+	for range 2 {
+		if _, err := get(plain.URL); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(from) != 2 || from[0] == from[1] {
+		t.Errorf("from %v: want two connections", from)
+	}
+	for header, good := range map[int]bool{63 << 10: true, 64 << 10: false} {
+		if _, err := get(fmt.Sprint(plain.URL, "?header=", header)); (err == nil) != good {
+			t.Errorf("a header field of %d bytes: error %v", header, err)
+		}
+	}
+	transport.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(proxy.URL) }
+	if _, err := get(server.URL); err != nil || connects != 1 {
+		t.Errorf("through a proxy: error %v, %d connections", err, connects)
+	}
+	// No other address than a name below localhost becomes another one.
+	gone, leave := context.WithCancel(context.Background())
+	leave()
+	if _, err := transport.DialContext(gone, "tcp", "192.0.2.1:1"); err == nil || !strings.Contains(err.Error(), "192.0.2.1:1") {
+		t.Errorf("error %v", err)
 	}
 }
