@@ -265,6 +265,26 @@ func TestKeySetEdges(t *testing.T) {
 	}
 }
 
+// What no key can be taken from says why.
+func TestNoKeys(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	for set, want := range map[string]string{
+		`{}`:                 "the answer is no JWK Set",
+		`{"Keys":[]}`:        "the answer is no JWK Set",
+		`{"keys":{}}`:        "the answer is no JWK Set",
+		`[]`:                 "the answer is no JWK Set",
+		`{"keys":[]}`:        "the answer has no usable key []",
+		`{"keys":[{},{},1]}`: "the answer has no usable key [key '': ",
+	} {
+		cfg := withKeySet(issuer, set)
+		cfg.Logger = capture
+		v := newVerifier(t, cfg)
+		if err := v.Refresh(ctx); !errors.Is(err, logto.ErrUnavailable) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %s", set, err, want)
+		}
+	}
+}
+
 // The age of a key set, and the pauses between fetches.
 func TestPromisedTimes(t *testing.T) {
 	for _, test := range []struct {

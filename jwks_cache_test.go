@@ -208,6 +208,17 @@ func TestAges(t *testing.T) {
 	}
 }
 
+// Who waits for a refresh gets the key that it has brought, though the ID was known.
+func TestRefreshBringsAnotherKeyOfTheID(t *testing.T) {
+	inBubble(t, func(s *service) {
+		s.verify(s.token(), nil, 0, 1)
+		other, id := logtotest.New(s.issuer.Endpoint()), s.issuer.KeyID()
+		s.issuer.Fail(logtotest.Body("", strings.ReplaceAll(other.KeySet(), other.KeyID(), id)))
+		time.Sleep(time.Hour)
+		s.verify(other.Token(logtotest.Token{Header: map[string]any{"kid": id}}), nil, 0, 2)
+	})
+}
+
 // From an hour on a request waits for the answer, so a key that was removed is
 // refused though nobody asked for long.
 func TestOldKeySetIsRefreshedFirst(t *testing.T) {
