@@ -331,6 +331,21 @@ func TestPromisedTimes(t *testing.T) {
 	})
 }
 
+// Without a key set Refresh asks again in a second, however often that has failed.
+func TestRefreshWithoutKeySet(t *testing.T) {
+	inBubble(t, func(s *service) {
+		s.issuer.Fail(logtotest.Status(500))
+		for i := range 5 {
+			for range 2 {
+				if err := s.v.Refresh(ctx); !errors.Is(err, logto.ErrUnavailable) || s.issuer.Fetches() != i+1 {
+					t.Errorf("error %v, %d fetches, want %d", err, s.issuer.Fetches(), i+1)
+				}
+			}
+			time.Sleep(time.Second)
+		}
+	})
+}
+
 // Who has no key set doesn't wait for a fetch that began a pause before it asked, to the
 // nanosecond: another one starts.
 func TestFetchFromBefore(t *testing.T) {

@@ -28,8 +28,8 @@ type ownCodeInside = struct {
 	X string `json:"x"`
 }
 
-type embedsItself struct {
-	*embedsItself
+type EmbedsItself struct {
+	*EmbedsItself
 	subject
 }
 
@@ -131,7 +131,7 @@ func TestDecode(t *testing.T) {
 		// encoding/json asks no unnamed type for methods that are promoted to it.
 		{"unnamed, own code promoted, in a field", `{"F":{"x":"a","X":"b"}}`, &struct{ F ownCodeInside }{}, &struct{ F ownCodeInside }{ownCodeInside{X: "a"}}},
 		{"unnamed, own code promoted, in a map", `{"m":{"x":"a","X":"b"}}`, &map[string]ownCodeInside{}, &map[string]ownCodeInside{"m": {X: "a"}}},
-		{"embeds itself and another", `{"sub":"a","Sub":"b"}`, &embedsItself{}, &embedsItself{subject: subject{"a"}}},
+		{"embeds itself and another", `{"sub":"a","Sub":"b"}`, &EmbedsItself{}, &EmbedsItself{subject: subject{"a"}}},
 		{"untagged, any case", `{"PLAN":"a"}`, &untagged{}, &untagged{Plan: "a"}},
 		{"untagged, two cases", `{"plan":"a","PLAN":"b"}`, &untagged{}, nil},
 		{"untagged, its own case and another", `{"Plan":"a","plan":"b"}`, &untagged{}, nil},
