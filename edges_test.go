@@ -331,6 +331,24 @@ func TestPromisedTimes(t *testing.T) {
 	})
 }
 
+// Ready starts the refresh of a key set that is ten minutes old, not before.
+func TestReadyStartsTheRefresh(t *testing.T) {
+	inBubble(t, func(s *service) {
+		s.verify(s.token(), nil, 0, 1)
+		for _, test := range []struct {
+			wait    time.Duration
+			fetches int
+		}{{10*time.Minute - 1, 1}, {1, 2}} {
+			time.Sleep(test.wait)
+			err := s.v.Ready()
+			synctest.Wait()
+			if n := s.issuer.Fetches(); err != nil || n != test.fetches {
+				t.Errorf("error %v, %d fetches, want %d", err, n, test.fetches)
+			}
+		}
+	})
+}
+
 // Without a key set Refresh asks again in a second, however often that has failed.
 func TestRefreshWithoutKeySet(t *testing.T) {
 	inBubble(t, func(s *service) {
