@@ -167,6 +167,33 @@ func TestErrorHandlerOverPlainWriter(t *testing.T) {
 	}
 }
 
+// What an ErrorHandler flushes is flushed, if there is something; and a Write of nothing
+// has written nothing.
+func TestErrorHandlerFlushes(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	for name, flush := range map[string]func(w http.ResponseWriter){
+		"Flusher":    func(w http.ResponseWriter) { w.(http.Flusher).Flush() },
+		"controller": func(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() },
+	} {
+		for _, body := range []string{"", "mine"} {
+			cfg := issuer.Config()
+			cfg.Logger = capture
+			var n int
+			var err error
+			flushed := false
+			cfg.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) {
+				n, err = w.Write([]byte(body))
+				flush(w)
+				flushed = w.(interface{ Unwrap() http.ResponseWriter }).Unwrap().(*httptest.ResponseRecorder).Flushed
+			}
+			serve(logto.Require(newVerifier(t, cfg))(http.NotFoundHandler()), "opaque")
+			if n != len(body) || err != nil || flushed != (body != "") {
+				t.Errorf("%s, body %q: %d written, error %v, flushed %v", name, body, n, err, flushed)
+			}
+		}
+	}
+}
+
 type plainWriter struct {
 	header http.Header
 	calls  []string

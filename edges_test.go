@@ -265,6 +265,26 @@ func TestKeySetEdges(t *testing.T) {
 	}
 }
 
+// What no key can be taken from says why.
+func TestNoKeys(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	for set, want := range map[string]string{
+		`{}`:                 "the answer is no JWK Set",
+		`{"Keys":[]}`:        "the answer is no JWK Set",
+		`{"keys":{}}`:        "the answer is no JWK Set",
+		`[]`:                 "the answer is no JWK Set",
+		`{"keys":[]}`:        "the answer has no usable key []",
+		`{"keys":[{},{},1]}`: "the answer has no usable key [key '': ",
+	} {
+		cfg := withKeySet(issuer, set)
+		cfg.Logger = capture
+		v := newVerifier(t, cfg)
+		if err := v.Refresh(ctx); !errors.Is(err, logto.ErrUnavailable) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %s", set, err, want)
+		}
+	}
+}
+
 // The age of a key set, and the pauses between fetches.
 func TestPromisedTimes(t *testing.T) {
 	for _, test := range []struct {
@@ -308,6 +328,39 @@ func TestPromisedTimes(t *testing.T) {
 			refresh(time.Second-1, logto.ErrUnavailable, 2)
 			refresh(1, nil, 3)
 		})
+	})
+}
+
+// Ready starts the refresh of a key set that is ten minutes old, not before.
+func TestReadyStartsTheRefresh(t *testing.T) {
+	inBubble(t, func(s *service) {
+		s.verify(s.token(), nil, 0, 1)
+		for _, test := range []struct {
+			wait    time.Duration
+			fetches int
+		}{{10*time.Minute - 1, 1}, {1, 2}} {
+			time.Sleep(test.wait)
+			err := s.v.Ready()
+			synctest.Wait()
+			if n := s.issuer.Fetches(); err != nil || n != test.fetches {
+				t.Errorf("error %v, %d fetches, want %d", err, n, test.fetches)
+			}
+		}
+	})
+}
+
+// Without a key set Refresh asks again in a second, however often that has failed.
+func TestRefreshWithoutKeySet(t *testing.T) {
+	inBubble(t, func(s *service) {
+		s.issuer.Fail(logtotest.Status(500))
+		for i := range 5 {
+			for range 2 {
+				if err := s.v.Refresh(ctx); !errors.Is(err, logto.ErrUnavailable) || s.issuer.Fetches() != i+1 {
+					t.Errorf("error %v, %d fetches, want %d", err, s.issuer.Fetches(), i+1)
+				}
+			}
+			time.Sleep(time.Second)
+		}
 	})
 }
 

@@ -208,6 +208,39 @@ func TestAges(t *testing.T) {
 	}
 }
 
+// In an outage the error says whether there are keys at all.
+func TestTextsInOutage(t *testing.T) {
+	inBubble(t, func(s *service) {
+		s.issuer.Fail(logtotest.Status(500))
+		address := s.issuer.Endpoint() + "/oidc/jwks"
+		check := func(want string) {
+			t.Helper()
+			if _, err := s.v.Verify(ctx, s.madeUp("x", 0)); !errors.Is(err, logto.ErrUnavailable) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "500") {
+				t.Errorf("error %v, want %s", err, want)
+			}
+		}
+		check("no usable key set from " + address)
+		check("no usable key set from " + address) // without a fetch
+		time.Sleep(logto.RetryPause)
+		s.issuer.Fail(nil)
+		s.verify(s.token(), nil, 0, 2)
+		s.issuer.Fail(logtotest.Status(500))
+		time.Sleep(logto.FetchPause)
+		check("a key that may be new can't be looked up at " + address)
+	})
+}
+
+// Who waits for a refresh gets the key that it has brought, though the ID was known.
+func TestRefreshBringsAnotherKeyOfTheID(t *testing.T) {
+	inBubble(t, func(s *service) {
+		s.verify(s.token(), nil, 0, 1)
+		other, id := logtotest.New(s.issuer.Endpoint()), s.issuer.KeyID()
+		s.issuer.Fail(logtotest.Body("", strings.ReplaceAll(other.KeySet(), other.KeyID(), id)))
+		time.Sleep(time.Hour)
+		s.verify(other.Token(logtotest.Token{Header: map[string]any{"kid": id}}), nil, 0, 2)
+	})
+}
+
 // From an hour on a request waits for the answer, so a key that was removed is
 // refused though nobody asked for long.
 func TestOldKeySetIsRefreshedFirst(t *testing.T) {

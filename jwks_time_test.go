@@ -245,6 +245,36 @@ func TestReplicasDisagree(t *testing.T) {
 	})
 }
 
+// Two minutes after a key has vanished its absence is believed, by any answer that is new
+// enough, and nothing is fetched for it.
+func TestDoubtEnds(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		after   time.Duration // the key had vanished
+		fetches int
+	}{
+		{"in doubt", 2*time.Minute - 1, 4},
+		{"no more", 2 * time.Minute, 3},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, func(s *service) {
+				token := s.token()
+				s.verify(token, nil, 0, 1)
+				s.issuer.Rotate("ES384")
+				s.issuer.RemovePrevious()
+				for _, wait := range []time.Duration{time.Minute, 110 * time.Second} {
+					time.Sleep(wait)
+					if err := s.v.Refresh(ctx); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(test.after - 110*time.Second)
+				s.verify(token, logto.ErrInvalidToken, 0, test.fetches)
+			})
+		})
+	}
+}
+
 // No request waits longer than 5 s for a key, whatever the endpoint or the client does.
 func TestNobodyWaitsLong(t *testing.T) {
 	deaf := roundTrip(func(*http.Request) (*http.Response, error) {

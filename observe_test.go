@@ -61,6 +61,16 @@ func TestObserver(t *testing.T) {
 			t.Helper()
 			synctest.Wait()
 			got := seen.take()
+			// A fetch is told of beside the requests that waited for it: either may come first.
+			slices.SortStableFunc(got, func(a, b logto.Event) int {
+				switch {
+				case a.Fetch == b.Fetch:
+					return 0
+				case a.Fetch:
+					return -1
+				}
+				return 1
+			})
 			if len(got) != len(want) {
 				t.Fatalf("%s: %d events, want %d: %+v", name, len(got), len(want), got)
 			}
@@ -114,6 +124,52 @@ func TestObserver(t *testing.T) {
 		if s := newVerifier(t, cfg).KeySetStatus(); s.Age != 0 || s.Err != nil || s.KeyIDs != nil {
 			t.Errorf("status before the first fetch %+v", s)
 		}
+	})
+}
+
+// Only what had been verified before is remembered, if it is refused, too.
+func TestObserverOfRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := logtotest.NewIssuer(t)
+		seen := &events{}
+		cfg := issuer.Config()
+		cfg.Logger = capture
+		revoked := false
+		cfg.Revoked = func(*logto.Claims) error {
+			if revoked {
+				return logto.ErrRevoked
+			}
+			return nil
+		}
+		cfg.Observer = seen.observe
+		v := newVerifier(t, cfg)
+		if err := v.Refresh(ctx); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		seen.take()
+		check := func(token, reason string, remembered bool) {
+			t.Helper()
+			_, _ = v.Verify(ctx, token)
+			if got := seen.take(); len(got) != 1 || got[0].Reason != reason || got[0].Remembered != remembered {
+				t.Errorf("events %+v, want %q, remembered %v", got, reason, remembered)
+			}
+		}
+		token := issuer.Token(logtotest.Token{ExpiresIn: time.Hour})
+		check("opaque", "opaque_token", false)
+		check(issuer.Token(logtotest.Token{Header: map[string]any{"typ": "JWT"}}), "wrong_type", false)
+		check(issuer.Token(logtotest.Token{Claims: map[string]any{"iss": "https://b.test/oidc"}}), "issuer", false)
+		check(issuer.Token(logtotest.Token{Claims: aged(), Header: map[string]any{"kid": "x"}}), "unknown_key", false)
+		check(logtotest.BadSignature(token), "signature", false)
+		revoked = true
+		check(token, "revoked", false)
+		revoked = false
+		check(token, "", false)
+		check(token, "", true)
+		revoked = true
+		check(token, "revoked", true)
+		time.Sleep(2 * time.Hour)
+		check(token, "expired", true)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"mime/multipart"
@@ -61,8 +62,12 @@ func look(r *http.Request) string {
 	if r.MultipartForm != nil {
 		files = fmt.Sprint(len(r.MultipartForm.File))
 	}
-	return fmt.Sprintf("%s %s %s %d.%d, header %v, body %T, length %d, encoding %v, close %v, host %s, form %s, post form %s, files %s, trailer %v, from %s, URI %s, TLS %v, pattern %q, path values %q %q %q %q, user %q",
-		r.Method, r.URL, r.Proto, r.ProtoMajor, r.ProtoMinor, r.Header["X-Test"], r.Body, r.ContentLength, r.TransferEncoding, r.Close, r.Host, form(r.Form), form(r.PostForm), files, r.Trailer,
+	wrapped := 0
+	if c, ok := r.Body.(*counted); ok {
+		wrapped = c.times
+	}
+	return fmt.Sprintf("%s %s %s %d.%d, header %v, body %T, length %d, encoding %v, close %v, host %s, form %s, post form %s, files %s, wrapped %d times, trailer %v, from %s, URI %s, TLS %v, pattern %q, path values %q %q %q %q, user %q",
+		r.Method, r.URL, r.Proto, r.ProtoMajor, r.ProtoMinor, r.Header["X-Test"], r.Body, r.ContentLength, r.TransferEncoding, r.Close, r.Host, form(r.Form), form(r.PostForm), files, wrapped, r.Trailer,
 		r.RemoteAddr, r.RequestURI, r.TLS != nil, r.Pattern, r.PathValue("org"), r.PathValue("rest"), r.PathValue("own"), r.PathValue("outer"), logto.UserID(r.Context()))
 }
 
@@ -85,8 +90,13 @@ func TestRequestAfterwards(t *testing.T) {
 		"SetPathValue in a mux": func(w http.ResponseWriter, r *http.Request) { r.SetPathValue("own", "1"); mux.ServeHTTP(w, r) },
 		"MaxBytesReader":        func(w http.ResponseWriter, r *http.Request) { r.Body = http.MaxBytesReader(w, r.Body, 1) },
 		"a body of its own":     func(_ http.ResponseWriter, r *http.Request) { r.Body = funcBody{read: r.Body.Read} },
-		"no body":               func(_ http.ResponseWriter, r *http.Request) { r.Body = http.NoBody },
-		"nil body":              func(_ http.ResponseWriter, r *http.Request) { r.Body = nil },
+		"another body of its kind": func(_ http.ResponseWriter, r *http.Request) {
+			if r.Body != nil {
+				r.Body = &counted{r.Body, 1}
+			}
+		},
+		"no body":  func(_ http.ResponseWriter, r *http.Request) { r.Body = http.NoBody },
+		"nil body": func(_ http.ResponseWriter, r *http.Request) { r.Body = nil },
 		"all else": func(_ http.ResponseWriter, r *http.Request) {
 			r.Method, r.URL, r.Proto, r.ProtoMajor, r.ProtoMinor = "X", &url.URL{Path: "/x"}, "HTTP/9.8", 9, 8
 			r.Header, r.ContentLength, r.TransferEncoding, r.Close = http.Header{"X-Test": {"2"}}, 7, []string{"x"}, true
@@ -102,8 +112,9 @@ func TestRequestAfterwards(t *testing.T) {
 		"struct that can't be compared": func(r *http.Request) {
 			r.Body = funcBody{read: strings.NewReader("a=b").Read}
 		},
-		"none": func(r *http.Request) { r.Body = http.NoBody },
-		"nil":  func(r *http.Request) { r.Body = nil },
+		"pointer of its own": func(r *http.Request) { r.Body = &counted{r.Body, 0} },
+		"none":               func(r *http.Request) { r.Body = http.NoBody },
+		"nil":                func(r *http.Request) { r.Body = nil },
 	}
 	issuer := logtotest.NewIssuer(t)
 	token := issuer.Token(logtotest.Token{User: "alice"})
@@ -121,6 +132,7 @@ func TestRequestAfterwards(t *testing.T) {
 		r.Header.Set("Authorization", "Bearer "+token)
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("X-Test", "1")
+		r.TLS = &tls.ConnectionState{}
 		defer func() { _ = recover() }()
 		outer.ServeHTTP(httptest.NewRecorder(), r)
 		return
@@ -138,6 +150,12 @@ func TestRequestAfterwards(t *testing.T) {
 			}
 		}
 	}
+}
+
+// counted is a body that can be told from another one.
+type counted struct {
+	io.ReadCloser
+	times int
 }
 
 // funcBody can't be compared: == panics.
@@ -226,6 +244,45 @@ func TestTrailers(t *testing.T) {
 				t.Errorf("%s, announced %q: within %s, outside %s", layer, announced, within, outside)
 			}
 		}
+	}
+}
+
+// Only a body whose end nobody knows may have trailer fields that come unannounced: for
+// others the request has none, and says so.
+func TestNoTrailers(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	for layer, protect := range layers(t, issuer) {
+		for _, body := range []string{"", "x"} {
+			r := httptest.NewRequest("POST", "/", strings.NewReader(body))
+			r.Header.Set("Authorization", "Bearer "+issuer.Token(logtotest.Token{}))
+			var within http.Header
+			protect(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { within = r.Trailer })).ServeHTTP(httptest.NewRecorder(), r)
+			if within != nil || r.Trailer != nil {
+				t.Errorf("%s, body %q: within %#v, outside %#v", layer, body, within, r.Trailer)
+			}
+		}
+	}
+}
+
+// A form that a requirement has read from the body is there for the handler, though the
+// request is only reported as refused.
+func TestReportOnlyKeepsTheForm(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	cfg := issuer.Config()
+	cfg.Logger = capture
+	refuse := logto.Check(func(r *http.Request, _ *logto.Claims) error {
+		_ = r.ParseForm()
+		return logto.ErrForbidden
+	})
+	r := httptest.NewRequest("POST", "/", strings.NewReader("a=1"))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Authorization", "Bearer "+issuer.Token(logtotest.Token{}))
+	got := ""
+	logto.InsecureReportOnly(newVerifier(t, cfg), refuse)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		got = r.PostFormValue("a")
+	})).ServeHTTP(httptest.NewRecorder(), r)
+	if got != "1" {
+		t.Errorf("form value %q", got)
 	}
 }
 

@@ -114,6 +114,63 @@ func TestCacheWeight(t *testing.T) {
 	}
 }
 
+// Places are taken by payload: up to 600 bytes one, and one more for each 1200.
+func TestCacheWeightEdges(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	for payload, units := range map[int]int{600: 1, 601: 2, 1800: 2, 1801: 3} {
+		v := newVerifier(t, issuer.Config())
+		text := strings.TrimSuffix(goodPayload(issuer), "}") + `,"x":"`
+		if _, err := v.Verify(ctx, issuer.Sign(goodHeader(issuer), text+strings.Repeat("x", payload-len(text)-2)+`"}`)); err != nil {
+			t.Fatal(err)
+		}
+		if tokens, got := v.Remembered(); tokens != 1 || got != units {
+			t.Errorf("a payload of %d bytes: %d tokens, %d units, want %d", payload, tokens, got, units)
+		}
+	}
+}
+
+// By default there is room for 10 000.
+func TestDefaultCacheSize(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	issuer.Rotate("ES256")
+	v := newVerifier(t, issuer.Config())
+	verify := func(token string) {
+		t.Helper()
+		if _, err := v.Verify(ctx, token); err != nil {
+			t.Fatal(err)
+		}
+	}
+	large := strings.Repeat("x", 11_000) // ten units
+	for i := range 1000 {
+		verify(issuer.Token(logtotest.Token{User: fmt.Sprint("user", i), Claims: map[string]any{"x": large}}))
+	}
+	if tokens, units := v.Remembered(); tokens != 1000 || units != 10_000 {
+		t.Errorf("%d tokens, %d units", tokens, units)
+	}
+	verify(issuer.Token(logtotest.Token{User: "one more"}))
+	if tokens, units := v.Remembered(); tokens != 1000 || units != 9991 {
+		t.Errorf("after one more: %d tokens, %d units", tokens, units)
+	}
+}
+
+// A token that another key has verified anew takes the place that it had.
+func TestCacheWeightAfterNewKey(t *testing.T) {
+	inBubble(t, func(s *service) {
+		s.issuer.Rotate("RS256")
+		token := s.token()
+		s.verify(token, nil, 0, 1)
+		s.issuer.Fail(logtotest.Body("", strings.Replace(s.issuer.KeySet(), `"kty":"RSA"`, `"kty":"RSA","alg":"RS256"`, 1)))
+		time.Sleep(logto.FetchPause)
+		if err := s.v.Refresh(ctx); err != nil {
+			t.Fatal(err)
+		}
+		s.verify(token, nil, 0, 2)
+		if tokens, units := s.v.Remembered(); tokens != 1 || units != 1 {
+			t.Errorf("%d tokens, %d units", tokens, units)
+		}
+	})
+}
+
 // A remembered token is no better than a fresh one: its times are checked with
 // the same leeway.
 func TestRememberedTokenExpires(t *testing.T) {

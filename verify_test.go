@@ -274,6 +274,50 @@ func TestQueueIsBounded(t *testing.T) {
 	}
 }
 
+// Where the queue is full a large token isn't read: that would take the place of others.
+func TestLargeTokenAndFullQueue(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	inBubble(t, func(s *service) {
+		s.verify(s.token(), nil, 0, 1)
+		free := s.v.OccupyChecks()
+		forged := logtotest.BadSignature(s.issuer.Token(logtotest.Token{User: "fresh"}))
+		var wg sync.WaitGroup
+		for range 1024 {
+			wg.Go(func() { _, _ = s.v.Verify(ctx, forged) })
+		}
+		synctest.Wait()
+		large := s.issuer.Token(logtotest.Token{Claims: map[string]any{"aud": "https://b.test", "x": strings.Repeat("x", 2000)}})
+		if _, err := s.v.Verify(ctx, large); logto.Reason(err) != "overload" {
+			t.Errorf("error %v, want overload", err)
+		}
+		free()
+		wg.Wait()
+		if _, err := s.v.Verify(ctx, large); logto.Reason(err) != "audience" {
+			t.Errorf("error %v, want audience", err)
+		}
+	})
+}
+
+// A context that has ended refuses nothing that needn't be waited for.
+func TestEndedContext(t *testing.T) {
+	inBubble(t, func(s *service) {
+		token := s.token()
+		s.verify(token, nil, 0, 1)
+		gone, leave := context.WithCancel(ctx)
+		leave()
+		for name, test := range map[string]struct{ token, reason string }{
+			"remembered":      {token, ""},
+			"new":             {s.issuer.Token(logtotest.Token{User: "new"}), ""},
+			"unknown key":     {s.issuer.Token(logtotest.Token{Claims: aged(), Header: map[string]any{"kid": "x"}}), "unknown_key"},
+			"wrong signature": {logtotest.BadSignature(s.issuer.Token(logtotest.Token{User: "other"})), "signature"},
+		} {
+			if _, err := s.v.Verify(gone, test.token); logto.Reason(err) != test.reason || (err == nil) != (test.reason == "") {
+				t.Errorf("%s: error %v, want %q", name, err, test.reason)
+			}
+		}
+	})
+}
+
 // Who leaves the queue makes room.
 func TestLeavingTheQueue(t *testing.T) {
 	inBubble(t, func(s *service) {

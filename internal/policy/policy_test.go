@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -75,7 +77,7 @@ func TestNetworkHint(t *testing.T) {
 	gone := httptest.NewServer(ok)
 	gone.Close()
 	refusing := quiet(httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		status := map[string]int{"password.test:443": 407, "forbidden.test:443": 403, "unknown.test:443": 502}[r.Host]
+		status := map[string]int{"password.test:443": 407, "forbidden.test:443": 403, "unknown.test:443": 502, "failing.test:443": 500}[r.Host]
 		w.WriteHeader(status)
 	})))
 	roots := x509.NewCertPool()
@@ -146,6 +148,17 @@ func TestNetworkHint(t *testing.T) {
 		{"proxy wants a password", "https://password.test/", through(refusing.URL), "asks for a password", "HTTPS_PROXY=http://user:password@", false},
 		{"proxy forbids", "https://forbidden.test/", through(refusing.URL), "the proxy refuses", "NO_PROXY", false},
 		{"proxy can't reach it", "https://unknown.test/", through(refusing.URL), "the proxy can't reach Logto", "NO_PROXY", false},
+		{"proxy fails", "https://failing.test/", through(refusing.URL), "the proxy can't reach Logto", "NO_PROXY", false},
+		// As systems and clients of other kinds say it.
+		{"name not known, in other words", "https://logto/", dial(&net.DNSError{Err: "Name or service not known", Name: "logto", IsNotFound: true}), another, "the name is not known", false},
+		{"name not known, by text alone", "https://logto/", dial(errors.New("lookup logto: no such host")), another, "the name is not known", false},
+		{"refused, on Windows", "https://10.0.0.1/", dial(errors.New("connectex: No connection could be made because the target machine actively refused it.")), another, "nothing listens there", false},
+		{"cut, in the middle", "https://10.0.0.1/", dial(io.ErrUnexpectedEOF), "breaks the connection", "breaks the connection", false},
+		{"reset", "https://10.0.0.1/", dial(errors.New("read: connection reset by peer")), "breaks the connection", "breaks the connection", false},
+		{"reset, on Windows", "https://10.0.0.1/", dial(errors.New("wsarecv: An existing connection was forcibly closed by the remote host.")), "breaks the connection", "breaks the connection", false},
+		{"broken pipe", "https://10.0.0.1/", dial(errors.New("write: broken pipe")), "breaks the connection", "breaks the connection", false},
+		{"invalid certificate", "https://10.0.0.1/", dial(x509.CertificateInvalidError{Reason: x509.NotAuthorizedToSign}), "not accepted", "whole chain", true},
+		{"no TLS, by text alone", "https://10.0.0.1/", dial(errors.New("tls: first record does not look like a TLS handshake")), "doesn't speak TLS", "the proxy's address", true},
 		{"unknown authority", secure.URL, nil, "CA certificates", "SSL_CERT_FILE", true},
 		{"another name's certificate", secure.URL, func(t *http.Transport) {
 			t.TLSClientConfig = &tls.Config{RootCAs: roots, ServerName: "other.test"}
@@ -161,6 +174,7 @@ func TestNetworkHint(t *testing.T) {
 		{"time-out", "http://" + answers(""), func(t *http.Transport) {
 			t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }
 		}, "a firewall", "HTTPS_PROXY", false},
+		{"time-out of the network's", "https://10.0.0.1/", dial(os.ErrDeadlineExceeded), "a firewall", "HTTPS_PROXY", false},
 		{"a client of one's own", "https://a.test/", dial(errors.New("vault is sealed")), "", "Config.HTTPClient", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -231,6 +245,11 @@ func TestShown(t *testing.T) {
 		"http://u:Hush%zz@a.test":           "http://…@a.test",
 		"u:Hush@a.test:3128":                "…@a.test:3128",
 		"a.test?Hush":                       "a.test?…",
+		"https://a.test/?":                  "https://a.test/?…",
+		"?Hush":                             "?…",
+		"#Hush":                             "#…",
+		"@a.test":                           "…@a.test",
+		"https://@a.test":                   "https://…@a.test",
 		"http://[::1]:3001/oidc/jwks?Hush":  "http://[::1]:3001/oidc/jwks?…",
 		"socks5://u:Hush@a.test":            "socks5://…@a.test",
 	} {
@@ -240,6 +259,9 @@ func TestShown(t *testing.T) {
 		if got := ShownText(`say "` + address + `": no`); strings.Contains(address, "://") && got != `say "`+want+`": no` {
 			t.Errorf("%s: %s, want %s", address, got, want)
 		}
+	}
+	if got := ShownText(`parse "http://u:Hush": no`); got != "an address is no URL" {
+		t.Errorf("an address that can't be read: %s", got)
 	}
 	parse := func(address string) error { _, err := url.Parse(address); return err }
 	for _, err := range []error{
@@ -261,37 +283,144 @@ func TestShown(t *testing.T) {
 }
 
 func TestCompareIssuers(t *testing.T) {
-	for _, test := range []struct{ name, got, want, text string }{
-		{"no /oidc", "https://a.test/oidc", "https://a.test", "lacks /oidc"},
-		{"no /oidc, slash", "https://a.test/oidc", "https://a.test/", "lacks /oidc"},
-		{"slash", "https://a.test/oidc", "https://a.test/oidc/", "by a slash"},
-		{"http", "http://a.test/oidc", "https://a.test/oidc", "TRUST_PROXY_HEADER"},
-		{"https", "https://a.test/oidc", "http://a.test/oidc", "by https"},
-		{"case", "https://a.test/oidc", "https://A.test/oidc", "upper and lower case"},
-		{"port that goes without saying", "https://a.test/oidc", "https://a.test:443/oidc", "goes without saying"},
-		{"dot", "https://a.test/oidc", "https://a.test./oidc", "goes without saying"},
-		{"path", "https://a.test/tenant/oidc", "https://a.test/oidc", "by the path"},
-		{"page", "https://a.test/oidc", "https://a.test/sign-in/oidc", "by the path"},
-		{"port", "https://a.test:3001/oidc", "https://a.test/oidc", "by the port"},
-		{"console's port", "http://localhost:3001/oidc", "http://localhost:3002/oidc", "3002"},
-		{"loopback", "http://localhost:3001/oidc", "http://127.0.0.1:3001/oidc", "both are this machine"},
-		{"not Logto's", "https://accounts.google.com", "https://a.test/oidc", "not Logto's"},
-		{"letter changed", "https://tenant.logto.app/oidc", "https://tanant.logto.app/oidc", "typo"},
-		{"letter missing", "https://auth.example.com/oidc", "https://auth.exmple.com/oidc", "typo"},
-		{"letters swapped", "https://auth.example.com/oidc", "https://auth.exmaple.com/oidc", "typo"},
-		{"two letters", "https://auth.example.com/oidc", "https://auht.example.co/oidc", "custom domain"}, // three changes
-		{"labels swapped", "https://auth.example.com/oidc", "https://example.auth.com/oidc", "typo"},
-		{"another tenant", "https://abc123.logto.app/oidc", "https://xyz789.logto.app/oidc", "two tenants"},
-		{"internal name configured", "https://auth.example.com/oidc", "http://logto:3001/oidc", "the configured issuer has a name for internal use"},
-		{"internal name in the token", "http://localhost:3001/oidc", "https://auth.example.com/oidc", "Logto calls itself by a name for internal use"},
-		{"custom domain", "https://auth.example.com/oidc", "https://tenant.logto.app/oidc", "custom domain"},
-		{"another Logto", "https://auth.example.com/oidc", "https://id.company.test/oidc", "another Logto"},
-		{"no URL", "tenant", "https://a.test/oidc", "not from this Logto"},
-		{"not even a URL", "\x00", "https://a.test/oidc", "not from this Logto"},
-		{"huge", "https://" + strings.Repeat("a", 1<<20) + "/oidc", "https://a.test/oidc", "not"},
+	for _, test := range []struct {
+		name, got, want, text string
+		kind                  int // from which on up to SameLogto it is one Logto
+	}{
+		{"no /oidc", "https://a.test/oidc", "https://a.test", "lacks /oidc", 1},
+		{"no /oidc, slash", "https://a.test/oidc", "https://a.test/", "lacks /oidc", 1},
+		{"slash", "https://a.test/oidc", "https://a.test/oidc/", "by a slash", 1},
+		{"http", "http://a.test/oidc", "https://a.test/oidc", "TRUST_PROXY_HEADER", 1},
+		{"https", "https://a.test/oidc", "http://a.test/oidc", "by https", 1},
+		{"case", "https://a.test/oidc", "https://A.test/oidc", "upper and lower case", 2},
+		{"port that goes without saying", "https://a.test/oidc", "https://a.test:443/oidc", "goes without saying", 2},
+		{"dot", "https://a.test/oidc", "https://a.test./oidc", "goes without saying", 2},
+		{"path", "https://a.test/tenant/oidc", "https://a.test/oidc", "by the path", 3},
+		{"page", "https://a.test/oidc", "https://a.test/sign-in/oidc", "by the path", 3},
+		{"port", "https://a.test:3001/oidc", "https://a.test/oidc", "by the port", 3},
+		{"console's port", "http://localhost:3001/oidc", "http://localhost:3002/oidc", "3002", 3},
+		{"loopback", "http://localhost:3001/oidc", "http://127.0.0.1:3001/oidc", "both are this machine", 3},
+		{"not Logto's", "https://accounts.google.com", "https://a.test/oidc", "not Logto's", 8},
+		{"letter changed", "https://tenant.logto.app/oidc", "https://tanant.logto.app/oidc", "typo", 4},
+		{"letter missing", "https://auth.example.com/oidc", "https://auth.exmple.com/oidc", "typo", 4},
+		{"letters swapped", "https://auth.example.com/oidc", "https://auth.exmaple.com/oidc", "typo", 4},
+		{"two letters", "https://auth.example.com/oidc", "https://auht.example.co/oidc", "custom domain", 6}, // three changes
+		{"labels swapped", "https://auth.example.com/oidc", "https://example.auth.com/oidc", "typo", 4},
+		{"another tenant", "https://abc123.logto.app/oidc", "https://xyz789.logto.app/oidc", "two tenants", 5},
+		{"internal name configured", "https://auth.example.com/oidc", "http://logto:3001/oidc", "the configured issuer has a name for internal use", 5},
+		{"internal name in the token", "http://localhost:3001/oidc", "https://auth.example.com/oidc", "Logto calls itself by a name for internal use", 5},
+		{"custom domain", "https://auth.example.com/oidc", "https://tenant.logto.app/oidc", "custom domain", 6},
+		{"another Logto", "https://auth.example.com/oidc", "https://id.company.test/oidc", "another Logto", 6},
+		{"port of http that goes without saying", "http://a.test/oidc", "http://a.test:80/oidc", "goes without saying", 2},
+		{"port of https, by http", "http://a.test/oidc", "http://a.test:443/oidc", "by the port", 3},
+		{"port of http, by https", "https://a.test/oidc", "https://a.test:80/oidc", "by the port", 3},
+		{"console's port in the token", "http://localhost:3002/oidc", "http://localhost:3001/oidc", "3002", 3},
+		{"private address configured", "https://auth.example.com/oidc", "http://10.0.0.1/oidc", "the configured issuer has a name for internal use", 5},
+		{"loopback configured", "https://auth.example.com/oidc", "http://127.0.0.1/oidc", "the configured issuer has a name for internal use", 5},
+		{"public address configured", "https://auth.example.com/oidc", "http://192.0.2.1/oidc", "custom domain", 6},
+		{"longest", "https://auth.example.com/" + strings.Repeat("a", 470) + "/oidc", "https://id.company.test/oidc", "custom domain", 6},
+		{"longest, another case", "https://a.test/" + strings.Repeat("a", 480) + "/oidc", "https://A.test/" + strings.Repeat("a", 480) + "/oidc", "upper and lower case", 2},
+		{"one byte more", "https://auth.example.com/" + strings.Repeat("a", 471) + "/oidc", "https://id.company.test/oidc", "not from this Logto", 9},
+		{"no URL", "tenant", "https://a.test/oidc", "not from this Logto", 9},
+		{"not even a URL", "\x00", "https://a.test/oidc", "not from this Logto", 9},
+		{"huge", "https://" + strings.Repeat("a", 1<<20) + "/oidc", "https://a.test/oidc", "not", 9},
 	} {
-		if got := CompareIssuers(test.got, test.want); !strings.Contains(got.Text, test.text) || got.Remedy == "" {
+		if got := CompareIssuers(test.got, test.want); !strings.Contains(got.Text, test.text) || got.Remedy == "" || got.Kind != test.kind || (got.Kind <= SameLogto) != (test.kind <= 3) ||
+			strings.Contains(got.Text, "3002") != (test.text == "3002") {
 			t.Errorf("%s: %+v", test.name, got)
 		}
+	}
+}
+
+func TestNear(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		n    int // the fewest changes
+	}{
+		{"", "", 0}, {"a", "a", 0}, {"abc", "abc", 0},
+		{"abc", "abx", 1}, {"abc", "xbc", 1}, {"abc", "axc", 1},
+		{"abc", "ab", 1}, {"abc", "bc", 1}, {"abc", "ac", 1}, {"ab", "abc", 1}, {"bc", "abc", 1}, {"ac", "abc", 1}, {"", "a", 1},
+		{"abc", "acb", 2}, {"abcd", "xbcx", 2}, {"abcd", "bc", 2}, {"abcd", "cd", 2}, {"ab", "abcd", 2}, {"cd", "abcd", 2}, {"abcd", "bcdx", 2}, {"ab", "", 2},
+		{"abc", "xyz", 3}, {"abcd", "dabx", 3}, {"abc", "", 3}, {"", "abc", 3}, {"abcdef", "abc", 3},
+	} {
+		for n := range 4 {
+			if got := near(test.a, test.b, n); got != (test.n <= n) {
+				t.Errorf("%q and %q by %d: %v", test.a, test.b, n, got)
+			}
+		}
+	}
+}
+
+// A proxy that connects is gone through, HTTP/2 is spoken where the server does, headers
+// have a bound, and no connection is kept.
+func TestTransport(t *testing.T) {
+	var from []string
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		from = append(from, r.RemoteAddr)
+		n, _ := strconv.Atoi(r.URL.Query().Get("header"))
+		w.Header().Set("X", strings.Repeat("x", n))
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	plain := httptest.NewServer(server.Config.Handler)
+	defer plain.Close()
+	connects := 0
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		connects++
+		to, err := net.Dial("tcp", r.Host)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
+		go func() { _, _ = io.Copy(to, conn); _ = to.Close() }()
+		_, _ = io.Copy(conn, to)
+		_ = conn.Close()
+	}))
+	defer proxy.Close()
+	transport := NewTransport()
+	transport.TLSClientConfig = &tls.Config{RootCAs: x509.NewCertPool()}
+	transport.TLSClientConfig.RootCAs.AddCert(server.Certificate())
+	transport.Proxy = nil
+	get := func(address string) (*http.Response, error) {
+		res, err := (&http.Client{Transport: transport}).Get(address)
+		if err == nil {
+			_, _ = io.Copy(io.Discard, res.Body)
+			_ = res.Body.Close()
+		}
+		return res, err
+	}
+	if res, err := get(server.URL); err != nil || res.ProtoMajor != 2 {
+		t.Errorf("by TLS: %+v, error %v", res, err)
+	}
+	from = nil
+	for range 2 {
+		if _, err := get(plain.URL); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(from) != 2 || from[0] == from[1] {
+		t.Errorf("from %v: want two connections", from)
+	}
+	for header, good := range map[int]bool{63 << 10: true, 64 << 10: false} {
+		if _, err := get(fmt.Sprint(plain.URL, "?header=", header)); (err == nil) != good {
+			t.Errorf("a header field of %d bytes: error %v", header, err)
+		}
+	}
+	transport.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(proxy.URL) }
+	if _, err := get(server.URL); err != nil || connects != 1 {
+		t.Errorf("through a proxy: error %v, %d connections", err, connects)
+	}
+	// No other address than a name below localhost becomes another one.
+	gone, leave := context.WithCancel(context.Background())
+	leave()
+	if _, err := transport.DialContext(gone, "tcp", "192.0.2.1:1"); err == nil || !strings.Contains(err.Error(), "192.0.2.1:1") {
+		t.Errorf("error %v", err)
 	}
 }

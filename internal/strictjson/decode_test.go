@@ -23,6 +23,16 @@ func (o *withOwnCode) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*plain)(o))
 }
 
+type ownCodeInside = struct {
+	withOwnCode
+	X string `json:"x"`
+}
+
+type EmbedsItself struct {
+	*EmbedsItself
+	subject
+}
+
 type byText struct{ Sub string }
 
 func (b *byText) UnmarshalText(data []byte) error { b.Sub = string(data); return nil }
@@ -65,6 +75,7 @@ func TestDecode(t *testing.T) {
 		}{}, &struct {
 			S string `json:"ς"`
 		}{"b"}},
+		{"white space of all kinds where nothing is for a field", "{\"x\":[1,\t2,\r3\n,{\t\"y\":\r\n4 } ],\t\"sub\"\r:\n\"a\"}", &subject{}, &subject{"a"}},
 		{"tagged, escaped name", `{"\u0073ub":"a"}`, &subject{}, &subject{"a"}},
 		{"tagged, escaped name in another case", `{"sub":"a","\u0053ub":"b"}`, &subject{}, &subject{"a"}},
 		{"tagged, another type in another case", `{"SUB":{"x":[1,{}]},"sub":"a"}`, &subject{}, &subject{"a"}},
@@ -108,6 +119,19 @@ func TestDecode(t *testing.T) {
 		{"unexported", `{"sub":"a"}`, &struct{ sub string }{}, &struct{ sub string }{}},
 
 		{"untagged", `{"plan":"a"}`, &untagged{}, &untagged{Plan: "a"}},
+		{"untagged, a to z", `{"abcdefghijklmnopqrstuvwxyz":"a"}`, &struct{ ABCDEFGHIJKLMNOPQRSTUVWXYZ string }{}, &struct{ ABCDEFGHIJKLMNOPQRSTUVWXYZ string }{"a"}},
+		{"untagged, beside letters that have no case", `{"日本":"a","plan":"b"}`, &untagged{}, &untagged{Plan: "b"}},
+		{"unexported struct, two members for it", `{"hidden":{},"HIDDEN":{},"plan":"a"}`, &struct {
+			hidden subject
+			Plan   string
+		}{}, &struct {
+			hidden subject
+			Plan   string
+		}{Plan: "a"}},
+		// encoding/json asks no unnamed type for methods that are promoted to it.
+		{"unnamed, own code promoted, in a field", `{"F":{"x":"a","X":"b"}}`, &struct{ F ownCodeInside }{}, &struct{ F ownCodeInside }{ownCodeInside{X: "a"}}},
+		{"unnamed, own code promoted, in a map", `{"m":{"x":"a","X":"b"}}`, &map[string]ownCodeInside{}, &map[string]ownCodeInside{"m": {X: "a"}}},
+		{"embeds itself and another", `{"sub":"a","Sub":"b"}`, &EmbedsItself{}, &EmbedsItself{subject: subject{"a"}}},
 		{"untagged, any case", `{"PLAN":"a"}`, &untagged{}, &untagged{Plan: "a"}},
 		{"untagged, two cases", `{"plan":"a","PLAN":"b"}`, &untagged{}, nil},
 		{"untagged, its own case and another", `{"Plan":"a","plan":"b"}`, &untagged{}, nil},
@@ -391,6 +415,21 @@ func TestDecodeFirstField(t *testing.T) {
 	}
 }
 
+// A field that is hidden by another one of its name leaves the rest as they are.
+func TestDecodeHiddenField(t *testing.T) {
+	type both struct {
+		Left
+		Right
+		Plan string
+	}
+	for range 20 { // maps have no order
+		s := (shaper{}).shape(reflect.TypeFor[both](), true)
+		if s.field("B") != nil || s.field("b") != nil || s.field("a") == nil || s.field("c") == nil || s.field("plan") == nil {
+			t.Fatalf("fields %v, %v", s.exact, s.folded)
+		}
+	}
+}
+
 type Left struct{ A, B int }
 
 type Right struct{ B, C int }
@@ -475,9 +514,20 @@ func TestDecodeErrors(t *testing.T) {
 	if err := Decode(`{}`, subject{}, nil); !errors.As(err, &invalid) {
 		t.Errorf("no pointer: %v", err)
 	}
-	err := Decode(`{"plan":1,"PL\u0041N\n":2,"PLAN":3}`, &untagged{}, nil)
-	if err == nil || !strings.Contains(err.Error(), "'PLAN'") {
-		t.Errorf("two members: %v", err)
+	for _, test := range []struct {
+		name, text string
+		into       any
+		want       string
+	}{
+		{"two members", `{"plan":1,"PL\u0041N\n":2,"PLAN":3}`, &untagged{}, "two members differ only in case, and a field without a json tag is for both: 'PLAN'"},
+		{"two members of a field", `{"X":{"plan":"a","PLAN":"b"}}`, &struct{ X untagged }{}, "two members differ only in case"},
+		{"two members of a map's member", `{"x":{"plan":"a","PLAN":"b"}}`, &map[string]untagged{}, "two members differ only in case"},
+		{"two members of an element", `[{"plan":"a","PLAN":"b"}]`, &[]untagged{}, "two members differ only in case"},
+		{"an imitation", `{"sub":"a","Sub":"b"}`, &withOwnCode{}, "'Sub' differs only in case from a registered claim"},
+	} {
+		if err := Decode(test.text, test.into, reservedNames); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: error %v, want %s", test.name, err, test.want)
+		}
 	}
 }
 
