@@ -297,9 +297,8 @@ func (i *Issuer) Rotate(algorithm string) {
 
 // RemovePrevious stops publishing the key before the current one, as an
 // administrator does to revoke all that it signed. A verifier notices at its next fetch.
-// Then a token of that key gets 503 while it is so young (30 s, by the Leeway) that its
-// key might be a newer one, and 401 later: sleep for a minute, in a testing/synctest
-// bubble.
+// Then a token of that key gets 503 while it is so young (a minute) that its key might be
+// a newer one, and 401 later: sleep for a minute, in a testing/synctest bubble.
 func (i *Issuer) RemovePrevious() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
