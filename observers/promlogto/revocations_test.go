@@ -241,7 +241,7 @@ func TestHostileRevocations(t *testing.T) {
 		{"webhooks", hostile.Webhooks, len(labels.FirstRevocations()) + 14, []string{
 			"event=User.SuspensionStatus.Updated,outcome=unchanged", "event=User.SuspensionStatus.Updated,outcome=nothing", "event=User.SuspensionStatus.Updated,outcome=test",
 			"event=other,outcome=unknown", "event=other,outcome=malformed", "event=User.Deleted,outcome=malformed", "event=PostResetPassword,outcome=old", "event=Role.Deleted,outcome=failed",
-			"event=unverified,outcome=unauthorized", "event=unverified,outcome=refused", "event=call,outcome=revoked", "event=logout,outcome=revoked", "event=logout,outcome=unavailable"}},
+			"event=unverified,outcome=unauthorized", "event=unverified,outcome=refused", "event=call,outcome=revoked", "event=logout,outcome=revoked", "event=unverified,outcome=unavailable"}},
 	} {
 		reg := prometheus.NewRegistry()
 		m := newRevocations(t, reg)
