@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -328,6 +329,59 @@ func TestPromisedTimes(t *testing.T) {
 			refresh(time.Second-1, logto.ErrUnavailable, 2)
 			refresh(1, nil, 3)
 		})
+	})
+}
+
+// The endpoint can ask for five minutes of peace, and for no more.
+func TestLongestRetryAfter(t *testing.T) {
+	inBubble(t, func(s *service) {
+		s.verify(s.token(), nil, 0, 1)
+		time.Sleep(logto.FetchPause)
+		s.issuer.Fail(retryAfter(429, "3600"))
+		for _, test := range []struct {
+			wait    time.Duration
+			fetches int
+		}{{0, 2}, {5*time.Minute - 1, 2}, {1, 3}} {
+			time.Sleep(test.wait)
+			if err := s.v.Refresh(ctx); !errors.Is(err, logto.ErrUnavailable) || s.issuer.Fetches() != test.fetches {
+				t.Errorf("error %v, %d fetches, want %d", err, s.issuer.Fetches(), test.fetches)
+			}
+		}
+	})
+}
+
+// A client that ignores its context is given up after 11 s. Where 16 such fetches still
+// run, another one starts in a minute.
+func TestClientIgnoresItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := logtotest.NewIssuer(t).Config()
+		cfg.Logger = capture
+		var fetches atomic.Int64
+		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+			fetches.Add(1)
+			time.Sleep(time.Hour)
+			return nil, errors.New("too late")
+		})}
+		start := time.Now()
+		if err := newVerifier(t, cfg).Refresh(ctx); !errors.Is(err, logto.ErrUnavailable) || time.Since(start) != 11*time.Second {
+			t.Errorf("error %v after %v", err, time.Since(start))
+		}
+		fetches.Store(0)
+		v := newVerifier(t, cfg)
+		for start := time.Now(); time.Since(start) < time.Minute; time.Sleep(1500 * time.Millisecond) {
+			_ = v.Ready()
+		}
+		// The last one began after 33 s: the 16th was given up after 33.5 s.
+		if n := fetches.Load(); n != 23 {
+			t.Errorf("%d fetches in a minute, want 23", n)
+		}
+		time.Sleep(34500 * time.Millisecond)
+		_ = v.Ready()
+		synctest.Wait()
+		if n := fetches.Load(); n != 24 {
+			t.Errorf("%d fetches, want 24", n)
+		}
+		time.Sleep(2 * time.Hour)
 	})
 }
 
