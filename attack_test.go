@@ -132,10 +132,17 @@ func TestPromise6NoSecretsOfTheConfiguration(t *testing.T) {
 			cfg.JWKSURL = "https://logto.example.test/oidc/jwks?key=" + secret
 			cfg.HTTPClient = &http.Client{Transport: transport}
 			cfg.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-			cfg.Observer = func(_ context.Context, e logto.Event) { _, _ = fmt.Fprintf(log, "event %+v\n", e) }
+			told := make(chan struct{}, 10) // of a fetch, beside the request that waited for it
+			cfg.Observer = func(_ context.Context, e logto.Event) {
+				_, _ = fmt.Fprintf(log, "event %+v\n", e)
+				if e.Fetch {
+					told <- struct{}{}
+				}
+			}
 			v := newVerifier(t, cfg)
 			w := serve(logto.Require(v)(http.NotFoundHandler()), issuer.Token(logtotest.Token{}))
 			_, _ = fmt.Fprintf(log, "answer %v %v\nstatus %+v\nready %v\nrefresh %v\n", w.Header(), w.Body, v.KeySetStatus(), v.Ready(), v.Refresh(ctx))
+			<-told
 			if text := log.String(); strings.Contains(text, secret) || !strings.Contains(text, "https://logto.example.test/oidc/jwks?…") {
 				t.Errorf("log:\n%s", text)
 			}
