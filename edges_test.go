@@ -332,6 +332,22 @@ func TestPromisedTimes(t *testing.T) {
 	})
 }
 
+// Fetches for unknown key IDs keep their pause among themselves: a key that is rotated in
+// just after a refresh is found at once, though one was looked for before.
+func TestRotationAfterRefresh(t *testing.T) {
+	inBubble(t, func(s *service) {
+		s.verify(s.token(), nil, 0, 1)
+		s.verify(s.madeUp("x", 0), logto.ErrUnavailable, 0, 2)
+		time.Sleep(time.Minute)
+		if err := s.v.Refresh(ctx); err != nil {
+			t.Fatal(err)
+		}
+		s.issuer.Rotate("ES384")
+		s.verify(s.token(), nil, 0, 4)
+		s.verify(s.madeUp("y", 0), logto.ErrUnavailable, 0, 4) // the pause
+	})
+}
+
 // The endpoint can ask for five minutes of peace, and for no more.
 func TestLongestRetryAfter(t *testing.T) {
 	inBubble(t, func(s *service) {
