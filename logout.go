@@ -38,30 +38,11 @@ type LogoutToken struct {
 // that does all that.
 func (v *Verifier) VerifyLogoutToken(ctx context.Context, token string, clientIDs ...string) (*LogoutToken, error) {
 	l := &LogoutToken{}
-	want := kind{"logout+jwt", l.parse}
+	want := kind{"logout+jwt", l.parse, func(v *Verifier, c *Claims) error { return l.expects(v, c, clientIDs) }}
 	if err := checkForm(token, want); err != nil {
 		return nil, err
 	}
-	p, err := v.read(ctx, token, want)
-	if err != nil {
-		return nil, err
-	}
-	if !slices.Contains(v.cfg.Issuers, p.claims.issuer) {
-		return nil, v.wrongIssuer(p.claims.issuer)
-	}
-	for _, aud := range p.claims.audiences {
-		if slices.Contains(clientIDs, aud) {
-			l.ClientID = aud
-		}
-	}
-	if l.ClientID == "" {
-		return nil, refusal.New(reasonAudience, "audience %s: want %s", quote.List(p.claims.audiences), quote.List(clientIDs))
-	}
-	key, err := v.keyFor(ctx, p.claims, p.keyID)
-	if err != nil {
-		return nil, err
-	}
-	t, err := v.checkSignature(ctx, token, tokenSum{}, p, key)
+	t, err := v.verifyAnew(ctx, token, tokenSum{}, want)
 	if err != nil {
 		return nil, err
 	}
@@ -71,27 +52,31 @@ func (v *Verifier) VerifyLogoutToken(ctx context.Context, token string, clientID
 	return l, nil
 }
 
+// expects also notes the application.
+func (l *LogoutToken) expects(v *Verifier, c *Claims, clientIDs []string) error {
+	if err := v.expectsIssuer(c); err != nil {
+		return err
+	}
+	for _, aud := range c.audiences {
+		if slices.Contains(clientIDs, aud) {
+			l.ClientID = aud
+		}
+	}
+	if l.ClientID == "" {
+		return refusal.New(reasonAudience, "audience %s: want %s", quote.List(c.audiences), quote.List(clientIDs))
+	}
+	return nil
+}
+
 // parse reads the payload: what Claims has room for is in the result.
 func (l *LogoutToken) parse(payload []byte) (*Claims, error) {
 	c := &Claims{}
 	events := false
-	err := strictjson.Object(payload, func(name, value string) error {
+	err := readObject(payload, payloadFaults, func(name, value string) error {
 		ok := true
 		switch name {
-		case "iss":
-			c.issuer, ok = strictjson.Unquote(value)
-		case "sub":
-			c.subject, ok = strictjson.Unquote(value)
 		case "sid":
 			l.SessionID, ok = strictjson.Unquote(value)
-		case "jti":
-			c.tokenID, ok = strictjson.Unquote(value)
-		case "aud":
-			ok = c.setAudience(value)
-		case "iat":
-			c.issuedAt, ok = strictjson.NumericDate(value)
-		case "exp":
-			c.expiresAt, ok = strictjson.NumericDate(value)
 		case "nonce":
 			ok = false // an ID token may be meant
 		case "events":
@@ -99,6 +84,8 @@ func (l *LogoutToken) parse(payload []byte) (*Claims, error) {
 				events = events || name == logoutEvent && value[0] == '{'
 				return nil
 			}) == nil
+		default:
+			ok, _ = c.set(name, value)
 		}
 		if !ok {
 			return refusal.New(reasonMalformedClaims, "claim %s is %s: not in a logout token", name, quote.String(value))
@@ -106,12 +93,6 @@ func (l *LogoutToken) parse(payload []byte) (*Claims, error) {
 		return nil
 	})
 	switch {
-	case err == strictjson.Err:
-		return nil, errPayload
-	case err == strictjson.ErrTwice:
-		return nil, errPayloadTwice
-	case err == strictjson.ErrDepth:
-		return nil, errPayloadDepth
 	case err != nil:
 		return nil, err
 	case c.issuer == "":

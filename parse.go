@@ -74,11 +74,12 @@ func readHeader(token string, want kind) (header, error) {
 
 // kind is what a token must be.
 type kind struct {
-	typ    string // RFC 9068 section 2.1; RFC 8725 section 3.11
-	claims func(payload []byte) (*Claims, error)
+	typ     string // RFC 9068 section 2.1; RFC 8725 section 3.11
+	claims  func(payload []byte) (*Claims, error)
+	expects func(*Verifier, *Claims) error // what the configuration says of it
 }
 
-var accessToken = kind{"at+jwt", parseClaims}
+var accessToken = kind{"at+jwt", parseClaims, (*Verifier).expects}
 
 // parse reads a token that [checkForm] has let pass.
 func parse(token string, want kind) (p parsed, err error) {
@@ -121,12 +122,35 @@ var strictBase64 = base64.RawURLEncoding.Strict()
 // header is what is used of a JOSE header.
 type header struct{ algorithm, keyID string }
 
+// faults are the refusals of a text that is not one JSON object, with each name once, to
+// a bounded depth.
+type faults struct{ malformed, twice, deep error }
+
+var (
+	headerFaults  = faults{errHeader, errHeaderTwice, errHeaderDepth}
+	payloadFaults = faults{errPayload, errPayloadTwice, errPayloadDepth}
+)
+
+// readObject is [strictjson.Object] with refusals for errors.
+func readObject(data []byte, f faults, member func(name, value string) error) error {
+	switch err := strictjson.Object(data, member); err {
+	case strictjson.Err:
+		return f.malformed
+	case strictjson.ErrTwice:
+		return f.twice
+	case strictjson.ErrDepth:
+		return f.deep
+	default:
+		return err
+	}
+}
+
 // parseHeader reads a JOSE header (RFC 7515 section 4). Members that would
 // change what the token means are refused, others are passed over.
 func parseHeader(data []byte, want string) (header, error) {
 	var h header
 	var typ string
-	err := strictjson.Object(data, func(name, value string) error {
+	err := readObject(data, headerFaults, func(name, value string) error {
 		text, ok := strictjson.Unquote(value)
 		switch name {
 		case "alg":
@@ -151,12 +175,6 @@ func parseHeader(data []byte, want string) (header, error) {
 		return nil
 	})
 	switch {
-	case err == strictjson.Err:
-		return h, errHeader
-	case err == strictjson.ErrTwice:
-		return h, errHeaderTwice
-	case err == strictjson.ErrDepth:
-		return h, errHeaderDepth
 	case err != nil:
 		return h, err
 	case !strings.EqualFold(typ, want) && !strings.EqualFold(typ, "application/"+want):
@@ -174,30 +192,13 @@ func parseHeader(data []byte, want string) (header, error) {
 func parseClaims(payload []byte) (*Claims, error) {
 	text := string(payload)
 	c := &Claims{payload: &text}
-	bad := func(name, value, want string) error {
-		return refusal.New(reasonMalformedClaims, "claim %s is %s: %s", name, quote.String(value), want)
-	}
-	err := strictjson.Object(payload, func(name, value string) error {
+	err := readObject(payload, payloadFaults, func(name, value string) error {
 		ok, want := true, wantString
 		switch name {
-		case "iss":
-			c.issuer, ok = strictjson.Unquote(value)
-		case "sub":
-			c.subject, ok = strictjson.Unquote(value)
 		case "client_id":
 			c.clientID, ok = strictjson.Unquote(value)
-		case "aud":
-			ok, want = c.setAudience(value), "want a string or an array of at most 64 strings"
 		case "scope":
 			c.scope, ok = strictjson.Unquote(value)
-		case "jti":
-			c.tokenID, ok = strictjson.Unquote(value)
-		case "exp":
-			c.expiresAt, ok = strictjson.NumericDate(value)
-			want = wantTime
-		case "iat":
-			c.issuedAt, ok = strictjson.NumericDate(value)
-			want = wantTime
 		case "nbf":
 			c.notBefore, ok = strictjson.NumericDate(value)
 			want = wantTime
@@ -209,19 +210,15 @@ func parseClaims(payload []byte) (*Claims, error) {
 		case "cnf":
 			// A token bound to a key (RFC 7800, RFC 9449, RFC 8705) is no bearer token.
 			return errBoundToKey
+		default:
+			ok, want = c.set(name, value)
 		}
 		if !ok {
-			return bad(name, value, want)
+			return refusal.New(reasonMalformedClaims, "claim %s is %s: %s", name, quote.String(value), want)
 		}
 		return nil
 	})
 	switch {
-	case err == strictjson.Err:
-		return nil, errPayload
-	case err == strictjson.ErrTwice:
-		return nil, errPayloadTwice
-	case err == strictjson.ErrDepth:
-		return nil, errPayloadDepth
 	case err != nil:
 		return nil, err
 	case c.issuer == "":
@@ -238,6 +235,29 @@ func parseClaims(payload []byte) (*Claims, error) {
 		return nil, errNoIssuedAt
 	}
 	return c, nil
+}
+
+// set keeps a claim of those that every kind of token has. Where it is not ok, want says
+// what it must be.
+func (c *Claims) set(name, value string) (ok bool, want string) {
+	ok, want = true, wantString
+	switch name {
+	case "iss":
+		c.issuer, ok = strictjson.Unquote(value)
+	case "sub":
+		c.subject, ok = strictjson.Unquote(value)
+	case "jti":
+		c.tokenID, ok = strictjson.Unquote(value)
+	case "aud":
+		ok, want = c.setAudience(value), "want a string or an array of at most 64 strings"
+	case "exp":
+		c.expiresAt, ok = strictjson.NumericDate(value)
+		want = wantTime
+	case "iat":
+		c.issuedAt, ok = strictjson.NumericDate(value)
+		want = wantTime
+	}
+	return ok, want
 }
 
 // setAudience keeps aud and takes the organization from it, if there is one.

@@ -64,18 +64,7 @@ func (v *Verifier) verify(ctx context.Context, token string, known *verified) (_
 		}
 		// The ID stands for another key by now, which has to verify the signature.
 	}
-	p, err := v.read(ctx, token, accessToken)
-	if err != nil {
-		return nil, false, err
-	}
-	if err := v.expects(p.claims); err != nil {
-		return nil, false, err
-	}
-	key, err := v.keyFor(ctx, p.claims, p.keyID)
-	if err != nil {
-		return nil, false, err
-	}
-	t, err := v.checkSignature(ctx, token, sum, p, key)
+	t, err := v.verifyAnew(ctx, token, sum, accessToken)
 	if err != nil {
 		return nil, false, err
 	}
@@ -84,6 +73,22 @@ func (v *Verifier) verify(ctx context.Context, token string, known *verified) (_
 	}
 	v.tokens.add(t)
 	return t, false, nil
+}
+
+// verifyAnew is the way of a token that [checkForm] has let pass, up to its signature.
+func (v *Verifier) verifyAnew(ctx context.Context, token string, sum tokenSum, want kind) (*verified, error) {
+	p, err := v.read(ctx, token, want)
+	if err != nil {
+		return nil, err
+	}
+	if err := want.expects(v, p.claims); err != nil {
+		return nil, err
+	}
+	key, err := v.keyFor(ctx, p.claims, p.keyID)
+	if err != nil {
+		return nil, err
+	}
+	return v.checkSignature(ctx, token, sum, p, key)
 }
 
 // verdict says whether a verified token is still good now. It is asked last, of
@@ -204,11 +209,19 @@ func (v *Verifier) read(ctx context.Context, token string, want kind) (parsed, e
 	return parse(token, want)
 }
 
-// expects is what the configuration says of a token.
-func (v *Verifier) expects(c *Claims) error {
-	switch {
-	case !slices.Contains(v.cfg.Issuers, c.issuer):
+func (v *Verifier) expectsIssuer(c *Claims) error {
+	if !slices.Contains(v.cfg.Issuers, c.issuer) {
 		return v.wrongIssuer(c.issuer)
+	}
+	return nil
+}
+
+// expects is what the configuration says of an access token.
+func (v *Verifier) expects(c *Claims) error {
+	if err := v.expectsIssuer(c); err != nil {
+		return err
+	}
+	switch {
 	case !v.acceptsAudience(c):
 		return v.wrongAudience(c)
 	case len(v.cfg.ClientIDs) > 0 && !slices.Contains(v.cfg.ClientIDs, c.clientID):
