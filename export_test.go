@@ -34,7 +34,7 @@ func (v *Verifier) SetWallClock(d time.Duration) {
 	v.keys.set.Store(&set)
 	v.keys.mu.Lock()
 	defer v.keys.mu.Unlock()
-	v.keys.started.wall = v.keys.started.wall.Add(-d)
+	v.keys.newest.began.wall = v.keys.newest.began.wall.Add(-d)
 }
 
 // SetJitter sets the share of a time that may be taken off it.

@@ -10,7 +10,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -57,7 +56,6 @@ type keyCache struct {
 
 	mu       sync.Mutex    // held for moments only, never over I/O
 	newest   *fetch        // nil before the first
-	started  instant       // when it began
 	unknown  instant       // when the newest fetch for an unknown key ID began
 	ended    chan struct{} // closed, and made anew, when a fetch ends
 	running  int           // fetches
@@ -127,31 +125,7 @@ func newKeyCache(address string, cfg *Config, logger func() *slog.Logger) *keyCa
 	}
 	client.CheckRedirect = policy.CheckRedirect
 	return &keyCache{address: address, url: policy.Shown(address), client: &client, leeway: cfg.Leeway, logger: logger, observer: cfg.Observer,
-		jitter: 0.5, ended: make(chan struct{}), secrets: secretsOf(address)}
-}
-
-// secretsOf leaves out what stands in an address's query, as it is written and decoded,
-// wherever an error repeats it.
-func secretsOf(address string) *strings.Replacer {
-	u, err := url.Parse(address)
-	if err != nil || u.RawQuery == "" {
-		return nil
-	}
-	var pairs []string
-	hide := func(secret string) {
-		if secret != "" {
-			pairs = append(pairs, secret, "…", url.QueryEscape(secret), "…")
-		}
-	}
-	hide(u.RawQuery)
-	for _, part := range strings.FieldsFunc(u.RawQuery, func(r rune) bool { return r == '&' || r == ';' }) {
-		_, value, _ := strings.Cut(part, "=")
-		hide(value)
-		if decoded, err := url.QueryUnescape(value); err == nil {
-			hide(decoded)
-		}
-	}
-	return strings.NewReplacer(pairs...)
+		jitter: 0.5, ended: make(chan struct{}), secrets: policy.QuerySecrets(address)}
 }
 
 // spread is a random time, by which d is shorter or longer.
@@ -177,7 +151,7 @@ func (c *keyCache) key(ctx context.Context, id string, issued time.Time) (*jwk.K
 		return key, nil
 	}
 	// A fetch that hangs delays by maxWait once, not every request that comes.
-	timer := time.NewTimer(f.started.Add(maxWait).Sub(now))
+	timer := time.NewTimer(maxWait - now.Sub(f.began.monotonic))
 	defer timer.Stop()
 	select {
 	case <-f.done:
@@ -252,7 +226,7 @@ func (c *keyCache) waitFor(ctx context.Context, id string, issued, asked time.Ti
 		if f.err == nil {
 			since = issued
 		}
-		if !f.started.Before(since) {
+		if !f.began.monotonic.Before(since) {
 			return nil, c.absent(id, issued, time.Now())
 		}
 	}
@@ -321,7 +295,7 @@ func (c *keyCache) await(ctx context.Context) error {
 		if f.err == nil {
 			return nil
 		}
-		if !f.started.Before(asked.Add(-retryPause)) {
+		if !f.began.monotonic.Before(asked.Add(-retryPause)) {
 			return c.unavailable(f.err)
 		}
 	}

@@ -39,11 +39,11 @@ const (
 
 // fetch is one request to the key endpoint. err may be read when done is closed.
 type fetch struct {
-	started time.Time
-	done    chan struct{}
-	err     error
-	anew    bool // by a new connection
-	forKey  bool // for a key that isn't in the key set
+	began  instant
+	done   chan struct{}
+	err    error
+	anew   bool // by a new connection
+	forKey bool // for a key that isn't in the key set
 
 	// Under the cache's mu.
 	ended    bool
@@ -72,12 +72,11 @@ func (c *keyCache) fetch(now time.Time, why purpose) *fetch {
 		}
 		return c.newest
 	}
-	f := &fetch{started: now, done: make(chan struct{})}
-	c.newest, c.started = f, at(now)
-	if why == forUnknown {
-		c.unknown = c.started
+	f := &fetch{began: at(now), done: make(chan struct{}), anew: c.failures > 0 || c.running > 0, forKey: why == forUnknown}
+	c.newest = f
+	if f.forKey {
+		c.unknown = f.began
 	}
-	f.anew, f.forKey = c.failures > 0 || c.running > 0, why == forUnknown
 	c.running++
 	go c.run(f)
 	return f
@@ -88,10 +87,11 @@ func (c *keyCache) fetch(now time.Time, why purpose) *fetch {
 // Fetches for unknown key IDs, which anybody can ask for, keep their pause among
 // themselves: a key that is rotated in just after a refresh is found at once.
 func (c *keyCache) untilNext(now time.Time, why purpose) time.Duration {
-	since, pause := c.started, fetchPause
-	switch {
-	case c.newest == nil:
+	if c.newest == nil {
 		return 0
+	}
+	since, pause := c.newest.began, fetchPause
+	switch {
 	case c.stuck >= maxStuck:
 		pause = stuckPause
 	case why == forAny:
@@ -101,10 +101,8 @@ func (c *keyCache) untilNext(now time.Time, why purpose) time.Duration {
 	case c.running > 0:
 	case c.failures > 0:
 		pause = c.pause
-	case why == forUnknown && c.unknown == (instant{}):
-		return 0
 	case why == forUnknown:
-		since = c.unknown
+		since = c.unknown // zero, and so long ago, before the first
 	}
 	return max(pause-since.until(now), 0)
 }
@@ -128,23 +126,22 @@ func (c *keyCache) run(f *fetch) {
 			c.mu.Lock()
 			c.stuck++
 			c.mu.Unlock()
-			c.tell(f, old, nil, nil)
+			c.tell(f, old, nil)
 		}
 	})
 	defer giveUp.Stop()
 	var set *keySet
-	var ignored []string
 	err := errors.New("the HTTP client has ended the goroutine") // by runtime.Goexit
 	defer func() {
 		if c.end(f, set, err) {
-			c.tell(f, old, set, ignored)
+			c.tell(f, old, set)
 			return
 		}
 		c.mu.Lock()
 		c.stuck--
 		c.mu.Unlock()
 	}()
-	set, ignored, err = c.getSafely(ctx, f, old)
+	set, err = c.getSafely(ctx, f, old)
 }
 
 // end notes how a fetch ended and wakes those who wait. It is false if the fetch was
@@ -158,13 +155,12 @@ func (c *keyCache) end(f *fetch, set *keySet, err error) bool {
 	f.ended, f.err, f.failures = true, err, c.failures
 	c.running--
 	now, old := time.Now(), c.set.Load()
-	began := at(f.started)
 	switch {
-	case old != nil && old.age(now) < began.until(now):
+	case old != nil && old.age(now) < f.began.until(now):
 		// A fetch that began later had a good answer before.
 	case err == nil:
 		c.failures, c.lastErr = 0, nil
-		set.fetched, set.due, set.vanished = began, staleAge-c.spread(staleAge), vanished(old, set, now)
+		set.fetched, set.due, set.vanished = f.began, staleAge-c.spread(staleAge), vanished(old, set, now)
 		c.set.Store(set)
 	default:
 		c.failures++
@@ -230,11 +226,6 @@ func (e *statusError) Error() string { return "the answer is " + quote.String(e.
 
 // shown is an error whose text is fit for a log: it may repeat what the endpoint sent,
 // and what stands in the address's query.
-type shown struct {
-	err  error
-	text string
-}
-
 func (c *keyCache) shown(err error) error {
 	text := err.Error()
 	if c.secrets != nil {
@@ -243,12 +234,8 @@ func (c *keyCache) shown(err error) error {
 	if len(text) > maxError {
 		text = fmt.Sprintf("%.*s…", maxError, text)
 	}
-	return shown{err, text}
+	return policy.WithText(err, text)
 }
-
-func (e shown) Error() string { return e.text }
-
-func (e shown) Unwrap() error { return e.err }
 
 // headerSeconds reads a header of seconds, or with a date (RFC 9110 section 10.2.3). Of a
 // list the first counts, and what is too large is large (RFC 9111 section 1.2.2). It is 0
@@ -282,16 +269,16 @@ func apparentAge(h http.Header, now time.Time) time.Duration {
 }
 
 // tell logs and observes how a fetch ended.
-func (c *keyCache) tell(f *fetch, old, set *keySet, ignored []string) {
+func (c *keyCache) tell(f *fetch, old, set *keySet) {
 	before := old.published()
 	after := before
 	if f.err == nil {
 		after = set.keys
 	}
 	added, removed := missing(after, before), missing(before, after)
-	guard.Run(c.logger, func() { c.report(old, added, removed, ignored, f) })
+	guard.Run(c.logger, func() { c.report(f, old, set, added, removed) })
 	if c.observer != nil {
-		e := Event{Fetch: true, Reason: "fetched", Err: f.err, Duration: time.Since(f.started), Added: added, Removed: removed, Age: c.status().Age}
+		e := Event{Fetch: true, Reason: "fetched", Err: f.err, Duration: time.Since(f.began.monotonic), Added: added, Removed: removed, Age: c.status().Age}
 		if f.err != nil {
 			e.Reason = "failed"
 		} else if set.notModified {
@@ -303,7 +290,7 @@ func (c *keyCache) tell(f *fetch, old, set *keySet, ignored []string) {
 
 // report logs what a fetch has changed. In an outage, one line tells of its
 // beginning and one of its end; in between every hundredth failure gets one.
-func (c *keyCache) report(old *keySet, added, removed, ignored []string, f *fetch) {
+func (c *keyCache) report(f *fetch, old, set *keySet, added, removed []string) {
 	log := c.logger()
 	if f.err != nil {
 		if f.failures%100 == 0 {
@@ -321,8 +308,8 @@ func (c *keyCache) report(old *keySet, added, removed, ignored []string, f *fetc
 	if len(added)+len(removed) > 0 {
 		log.Info("logto: key set changed", "url", c.url, "added", added, "removed", removed)
 	}
-	if len(ignored) > 0 && (old == nil || !slices.Equal(ignored, old.ignored)) {
-		for _, why := range ignored {
+	if old == nil || !slices.Equal(set.ignored, old.ignored) {
+		for _, why := range set.ignored {
 			log.Warn("logto: key ignored", "url", c.url, "why", why)
 		}
 	}
@@ -342,7 +329,7 @@ func missing(a, b jwk.Set) []string {
 
 // getSafely is get, for a goroutine in which a panic, of an HTTPClient's transport
 // for instance, would end the process and not a request.
-func (c *keyCache) getSafely(ctx context.Context, f *fetch, old *keySet) (set *keySet, ignored []string, err error) {
+func (c *keyCache) getSafely(ctx context.Context, f *fetch, old *keySet) (set *keySet, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			set, err = nil, c.shown(fmt.Errorf("panic: %s", policy.ShownText(fmt.Sprint(r))))
@@ -352,31 +339,31 @@ func (c *keyCache) getSafely(ctx context.Context, f *fetch, old *keySet) (set *k
 	if f.anew {
 		client = newConnection(client)
 	}
-	if set, ignored, err = c.get(ctx, client, f.anew, f.forKey, old); err != nil {
+	if set, err = c.get(ctx, client, f, old); err != nil {
 		err = c.shown(err)
 	}
-	return set, ignored, err
+	return set, err
 }
 
 // get asks the key endpoint once. It returns a set with at least one key, or an
-// error; and why keys were ignored.
-func (c *keyCache) get(ctx context.Context, client *http.Client, anew, forKey bool, old *keySet) (*keySet, []string, error) {
+// error.
+func (c *keyCache) get(ctx context.Context, client *http.Client, f *fetch, old *keySet) (*keySet, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.address, nil)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	req.Header.Set("Accept", "application/jwk-set+json, application/json")
 	// An answer proves what it proves only if it is as new as the request (RFC 9111
 	// section 5.2.1.4).
 	req.Header.Set("Cache-Control", "no-cache")
-	if old != nil && old.etag != "" && !forKey {
+	if old != nil && old.etag != "" && !f.forKey {
 		// Not for a key that isn't there: whoever answers 304 by mistake would prove it.
 		req.Header.Set("If-None-Match", old.etag)
 	}
-	req.Close = anew // of HTTP/2 in a transport of the user's own making, too
+	req.Close = f.anew // of HTTP/2 in a transport of the user's own making, too
 	res, err := client.Do(req)
 	if err != nil {
-		return nil, nil, policy.FetchError(err)
+		return nil, policy.FetchError(err)
 	}
 	defer res.Body.Close()
 
@@ -384,28 +371,26 @@ func (c *keyCache) get(ctx context.Context, client *http.Client, anew, forKey bo
 	switch {
 	case res.StatusCode == http.StatusNotModified && req.Header.Get("If-None-Match") != "":
 		set.keys, set.etag, set.ignored, set.notModified = old.keys, old.etag, old.ignored, true
-		return &set, nil, nil
+		return &set, nil
 	case res.StatusCode != http.StatusOK:
-		return nil, nil, &statusError{res.Status, headerSeconds(res.Header, "Retry-After", time.Now())}
+		return nil, &statusError{res.Status, headerSeconds(res.Header, "Retry-After", time.Now())}
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
 	switch {
 	case err != nil:
-		return nil, nil, fmt.Errorf("reading the answer: %w", err)
+		return nil, fmt.Errorf("reading the answer: %w", err)
 	case len(body) > maxBody:
-		return nil, nil, fmt.Errorf("the answer has over %d bytes", maxBody)
+		return nil, fmt.Errorf("the answer has over %d bytes", maxBody)
 	}
-	keys, ignored, err := jwk.ParseSet(body, old.published())
-	if err != nil {
+	if set.keys, set.ignored, err = jwk.ParseSet(body, old.published()); err != nil {
 		contentType := res.Header.Get("Content-Type")
 		if strings.HasPrefix(contentType, "text/html") {
-			return nil, nil, errors.New("the answer is an HTML page: is /oidc missing in the address?")
+			return nil, errors.New("the answer is an HTML page: is /oidc missing in the address?")
 		}
-		return nil, nil, fmt.Errorf("%w (Content-Type %s)", err, quote.String(contentType))
+		return nil, fmt.Errorf("%w (Content-Type %s)", err, quote.String(contentType))
 	}
-	set.keys, set.ignored = keys, ignored
 	if etag := res.Header.Get("ETag"); len(etag) <= maxETag {
 		set.etag = etag
 	}
-	return &set, ignored, nil
+	return &set, nil
 }

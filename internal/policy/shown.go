@@ -57,17 +57,20 @@ func ShownError(err error) error {
 	if text == "" {
 		text = ShownText(err.Error())
 	}
-	return &shownError{text, err}
+	return WithText(err, text)
 }
 
 // FetchError is [ShownError] with the likely mistake behind it.
 func FetchError(err error) error {
 	shown := ShownError(err)
 	if hint := NetworkHint(err).Short; hint != "" {
-		return &shownError{shown.Error() + " (" + hint + ")", errors.Unwrap(shown)}
+		return WithText(errors.Unwrap(shown), shown.Error()+" ("+hint+")")
 	}
 	return shown
 }
+
+// WithText is an error that tells what err is by another text.
+func WithText(err error, text string) error { return &shownError{text, err} }
 
 type shownError struct {
 	text string
@@ -76,3 +79,27 @@ type shownError struct {
 
 func (e *shownError) Error() string { return e.text }
 func (e *shownError) Unwrap() error { return e.err }
+
+// QuerySecrets takes out of a text what stands in the query of an address, as it is
+// written and decoded. It is nil for an address without one.
+func QuerySecrets(address string) *strings.Replacer {
+	u, err := url.Parse(address)
+	if err != nil || u.RawQuery == "" {
+		return nil
+	}
+	var pairs []string
+	hide := func(secret string) {
+		if secret != "" {
+			pairs = append(pairs, secret, "…", url.QueryEscape(secret), "…")
+		}
+	}
+	hide(u.RawQuery)
+	for _, part := range strings.FieldsFunc(u.RawQuery, func(r rune) bool { return r == '&' || r == ';' }) {
+		_, value, _ := strings.Cut(part, "=")
+		hide(value)
+		if decoded, err := url.QueryUnescape(value); err == nil {
+			hide(decoded)
+		}
+	}
+	return strings.NewReplacer(pairs...)
+}
