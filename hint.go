@@ -105,13 +105,10 @@ func notCompact(token string) error {
 // that is where a token tells what it is, and looking there costs the same whatever is
 // sent. It is nil if nothing is known.
 func mistaken(token string) error {
-	if c := token[0]; isBase64URL(c) && strings.IndexByte("aAbBe", c) < 0 && (len(token) == 1 || token[1] != 0) {
-		return nil // as most noise begins
-	}
 	start := token[:min(len(token), maxMistake)]
 	first, _ := utf8.DecodeRuneInString(start)
 	switch {
-	case first == '"' || first == '\'' || first == '`':
+	case isQuotationMark(first):
 		return errQuoted
 	case isBlank(first):
 		return errBlank
@@ -139,13 +136,15 @@ func hasPrefixFold(s, prefix string) bool {
 // of no width.
 func isBlank(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' || r == '\u200b' }
 
+func isQuotationMark(r rune) bool { return r == '"' || r == '\'' || r == '`' }
+
 // notBase64 names the likely mistake behind a part that is not base64url, by the place
 // where decoding ended.
 func notBase64(rest string) error {
 	switch r, _ := utf8.DecodeRuneInString(rest); {
 	case isBlank(r):
 		return errBlank
-	case r == '"' || r == '\'' || r == '`':
+	case isQuotationMark(r):
 		return errQuoted
 	case r == 0:
 		return errUTF16
@@ -157,10 +156,6 @@ func notBase64(rest string) error {
 		return errAlphabet
 	}
 	return errEncoding
-}
-
-func isBase64URL(c byte) bool {
-	return c == '-' || c == '_' || '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
 }
 
 func wrongType(typ, want string) error {

@@ -126,9 +126,7 @@ func giveBack(r, inner *http.Request) {
 	give(&r.Proto, inner.Proto)
 	give(&r.ProtoMajor, inner.ProtoMajor)
 	give(&r.ProtoMinor, inner.ProtoMinor)
-	if !sameMap(r.Header, inner.Header) {
-		r.Header = inner.Header
-	}
+	giveMap(&r.Header, inner.Header)
 	if !sameBody(r.Body, inner.Body) {
 		r.Body = inner.Body
 	}
@@ -138,16 +136,10 @@ func giveBack(r, inner *http.Request) {
 	}
 	give(&r.Close, inner.Close)
 	give(&r.Host, inner.Host)
-	if !sameMap(r.Form, inner.Form) {
-		r.Form = inner.Form
-	}
-	if !sameMap(r.PostForm, inner.PostForm) {
-		r.PostForm = inner.PostForm
-	}
+	giveMap(&r.Form, inner.Form)
+	giveMap(&r.PostForm, inner.PostForm)
 	give(&r.MultipartForm, inner.MultipartForm)
-	if !sameMap(r.Trailer, inner.Trailer) {
-		r.Trailer = inner.Trailer
-	}
+	giveMap(&r.Trailer, inner.Trailer)
 	give(&r.RemoteAddr, inner.RemoteAddr)
 	give(&r.RequestURI, inner.RequestURI)
 	give(&r.TLS, inner.TLS)
@@ -160,8 +152,10 @@ func give[T comparable](to *T, from T) {
 	}
 }
 
-func sameMap(a, b map[string][]string) bool {
-	return reflect.ValueOf(a).UnsafePointer() == reflect.ValueOf(b).UnsafePointer()
+func giveMap[M ~map[string][]string](to *M, from M) {
+	if reflect.ValueOf(*to).UnsafePointer() != reflect.ValueOf(from).UnsafePointer() {
+		*to = from
+	}
 }
 
 // sameBody is false of two that can't be compared.
@@ -289,7 +283,7 @@ func meantAsBearer(line string) bool {
 		return true
 	}
 	for part := range strings.SplitSeq(line, ",") {
-		if part = strings.TrimSpace(part); len(part) >= 6 && strings.EqualFold(part[:6], "bearer") {
+		if hasPrefixFold(strings.TrimSpace(part), "bearer") {
 			return true
 		}
 	}
