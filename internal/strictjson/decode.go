@@ -88,7 +88,7 @@ const maxPointers = 100
 
 // name takes the name of a member, as it stands, and goes to its value.
 func (d *decoder) name() string {
-	name := d.text()
+	name := d.string()
 	d.space()
 	d.pos++ // the colon
 	d.space()
@@ -186,7 +186,7 @@ func (d *decoder) skip() {
 	for depth := 0; ; {
 		switch d.data[d.pos] {
 		case '"':
-			d.text()
+			d.string()
 		case '{', '[':
 			depth++
 			d.pos++
@@ -213,16 +213,6 @@ var literal = func() (table [256]bool) {
 	}
 	return
 }()
-
-// text takes a string with its quotation marks.
-func (d *decoder) text() string {
-	start := d.pos
-	if n := strings.IndexByte(d.data[start+1:], '"'); strings.IndexByte(d.data[start+1:start+1+n], '\\') < 0 {
-		d.pos += n + 2
-		return d.data[start:d.pos]
-	}
-	return d.string()
-}
 
 // A shape is what there is to know of a type to tell which member of an object
 // encoding/json takes for which field.

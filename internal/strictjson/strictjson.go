@@ -161,6 +161,10 @@ func (s *scanner) value(depth int) (string, error) {
 // string takes a string with its quotation marks.
 func (s *scanner) string() string {
 	start := s.pos
+	if n := strings.IndexByte(s.data[start+1:], '"'); strings.IndexByte(s.data[start+1:start+1+n], '\\') < 0 {
+		s.pos += n + 2
+		return s.data[start:s.pos]
+	}
 	for s.pos++; s.data[s.pos] != '"'; s.pos++ {
 		if s.data[s.pos] == '\\' {
 			s.pos++
