@@ -16,6 +16,9 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/seed-70fe37f4/logto/internal/policy"
+	"github.com/seed-70fe37f4/logto/internal/strictjson"
 )
 
 const (
@@ -51,12 +54,6 @@ var events = map[string]bool{
 	"OrganizationScope.Created": true, "OrganizationScope.Deleted": true, "OrganizationScope.Data.Updated": true,
 	"Organization.Created": true, "Organization.Deleted": true, "Organization.Data.Updated": true, "Organization.Membership.Updated": true,
 	"Identifier.Lockout": true, "Message.RateLimited": true, "Grant.LimitExceeded": true,
-}
-
-// revoking are those that revoke somebody: they are read strictly.
-var revoking = map[string]bool{
-	"User.SuspensionStatus.Updated": true, "User.Deleted": true, "PostResetPassword": true, "User.Data.Updated": true,
-	"Organization.Membership.Updated": true, "Organization.Deleted": true,
 }
 
 // Webhook receives Logto's webhooks (console: Webhooks). It takes the signing keys
@@ -330,9 +327,8 @@ func (o object) text(name string) (string, error) {
 }
 
 func readText(name string, value json.RawMessage) (string, error) {
-	var text string
-	// encoding/json puts U+FFFD for half a surrogate pair: two IDs would be one.
-	if value[0] != '"' || json.Unmarshal(value, &text) != nil || strings.ContainsRune(text, utf8.RuneError) {
+	text, ok := strictjson.Unquote(string(value))
+	if !ok {
 		return "", fmt.Errorf("revocation: %s is no string", name)
 	}
 	return text, nil
@@ -393,7 +389,7 @@ func readMessage(body []byte) (m message, err error) {
 			errCreated = errors.New("revocation: createdAt is no time")
 		}
 	}
-	if !revoking[m.event] {
+	if !policy.IsRevoking(m.event) {
 		return m, nil // whatever it is, and whatever a later version puts into it
 	}
 	if err = cmp.Or(err, errCreated); err != nil {

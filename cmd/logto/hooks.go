@@ -15,25 +15,10 @@ import (
 
 const logPrefix = "TriggerHook."
 
-// revoking are the events by which revocation.List.Webhook revokes, and whom.
-// Without the essential ones it isn't worth much; the others may be of things that
-// a tenant doesn't use.
-var revoking = []struct {
-	event, of string
-	essential bool
-}{
-	{"User.SuspensionStatus.Updated", "suspended users", true},
-	{"User.Deleted", "deleted users", true},
-	{"User.Data.Updated", "users whose password an administrator has set", false},
-	{"PostResetPassword", "users who have reset their password", false},
-	{"Organization.Membership.Updated", "removed members of organizations", false},
-	{"Organization.Deleted", "deleted organizations", false},
-}
-
 func revokingEvents() []string {
 	var names []string
-	for _, e := range revoking {
-		names = append(names, e.event)
+	for _, e := range policy.RevokingEvents {
+		names = append(names, e.Name)
 	}
 	return names
 }
@@ -98,10 +83,10 @@ func (r *report) events(h *webhook, wanted []string, essential string) {
 		if status == ok {
 			status = warn
 		}
-		for _, e := range revoking {
-			if e.event == event {
-				of = append(of, e.of)
-				if e.essential {
+		for _, e := range policy.RevokingEvents {
+			if e.Name == event {
+				of = append(of, e.Of)
+				if e.Essential {
 					status = essential
 				}
 			}

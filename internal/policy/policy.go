@@ -1,6 +1,7 @@
-// Package policy has the rules that package logto and the command logto share, so
-// that the command says what the library does: how Logto's addresses are read and
-// asked, which clock difference is tolerated, what a scope is.
+// Package policy has the rules that the packages logto and revocation and the command
+// logto share, so that the command says what the library does: how Logto's addresses are
+// read and asked, which clock difference is tolerated, what a scope is, which of Logto's
+// events revoke somebody.
 package policy
 
 import (
