@@ -3,11 +3,13 @@ package revocation
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/seed-70fe37f4/logto"
+	"github.com/seed-70fe37f4/logto/internal/guard"
 )
 
 const (
@@ -77,14 +79,14 @@ func (l *List) Logout(v *logto.Verifier, revoke func(*logto.LogoutToken) []Revoc
 		var revocations []Revocation
 		var failed error
 		if revoke != nil {
-			failed = safely(func() (err error) {
+			failed = guard.Call(func() (err error) {
 				revocations, err = issuedAt(t.IssuedAt, revoke(t))
 				return err
 			})
 		}
 		l.enforce(ctx, until, revocations, &d)
 		if failed != nil {
-			d.status, d.outcome, d.err = http.StatusInternalServerError, "failed", failed
+			d.status, d.outcome, d.err = http.StatusInternalServerError, "failed", fmt.Errorf("revocation: the function given to Logout: %w", failed)
 		}
 		if d.err != nil {
 			seen.remove(t.TokenID) // it may be sent again

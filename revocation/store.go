@@ -135,7 +135,7 @@ func (l *List) follow(ctx context.Context, follows chan struct{}) error {
 	defer watchdog.Stop()
 	returned := make(chan error, 1)
 	go func() {
-		returned <- safely(func() error {
+		returned <- guard.Call(func() error {
 			defer func() { <-follows }()
 			return l.cfg.Store.Follow(ctx, cursor, func(cursor string, revocations []Revocation) {
 				if l.apply(generation, cursor, revocations) {
@@ -249,16 +249,6 @@ func (l *List) logState(level slog.Level, kind, message string, attrs ...slog.At
 // observeState is observe, on a goroutine of the list's.
 func (l *List) observeState(outcome string, err error) {
 	guard.Run(l.logger, func() { l.observe(Event{Kind: "store", Outcome: outcome, Err: err}) })
-}
-
-// safely calls a Store, in whose goroutine a panic would end the process.
-func safely(f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("revocation: panic in the store: %.300s", fmt.Sprint(p))
-		}
-	}()
-	return f()
 }
 
 // markPending notes that the store may lack entries that it had, and that an
@@ -411,7 +401,7 @@ func (l *List) append() *appending {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), appendTimeout)
 		defer cancel()
-		a.err = safely(func() error { return l.cfg.Store.Append(ctx, keep, revocations...) })
+		a.err = guard.Call(func() error { return l.cfg.Store.Append(ctx, keep, revocations...) })
 		l.mu.Lock()
 		if a.err == nil && marks == l.marks {
 			for i, e := range entries {

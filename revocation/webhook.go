@@ -17,6 +17,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/seed-70fe37f4/logto/internal/guard"
 	"github.com/seed-70fe37f4/logto/internal/policy"
 	"github.com/seed-70fe37f4/logto/internal/strictjson"
 )
@@ -229,7 +230,7 @@ func (l *List) take(ctx context.Context, until time.Time, m message, body []byte
 		return
 	}
 	var more []Revocation
-	err := safely(func() (err error) {
+	err := guard.Call(func() (err error) {
 		more, err = issuedAt(m.created, l.cfg.Map(m.event, body))
 		return err
 	})

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"reflect"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-70fe37f4/logto"
 	"github.com/seed-70fe37f4/logto/logtotest"
 	"github.com/seed-70fe37f4/logto/revocation"
 )
@@ -630,6 +632,31 @@ func TestMapCanTakeNothingBack(t *testing.T) {
 			if code := <-done; code == 200 && name != "hangs" || code != 200 && name == "hangs" {
 				t.Errorf("%s: status %d", name, code)
 			}
+		}
+	})
+}
+
+// What a function of the user's panics with is told of that function, and of no other.
+func TestWhosePanic(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var rec recorder
+		theirs := func() []revocation.Revocation { panic("theirs") }
+		l := newList(t, revocation.Config{Observer: rec.observe, Map: func(string, []byte) []revocation.Revocation { return theirs() }})
+		body := suspended("alice", time.Now())
+		deliver(l.Webhook(key), body, sign(key, body))
+		if err := rec.last().Err; err == nil || err.Error() != "revocation: Config.Map: panic: theirs" {
+			t.Errorf("Map: error %v", err)
+		}
+		issuer := logtotest.NewIssuer(t)
+		r := httptest.NewRequest("POST", "/", strings.NewReader(url.Values{"logout_token": {issuer.LogoutToken("alice")}}.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		v, err := logto.New(issuer.Config())
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Logout(v, func(*logto.LogoutToken) []revocation.Revocation { return theirs() }, logtotest.ClientID).ServeHTTP(httptest.NewRecorder(), r)
+		if err := rec.last().Err; err == nil || err.Error() != "revocation: the function given to Logout: panic: theirs" {
+			t.Errorf("Logout: error %v", err)
 		}
 	})
 }
