@@ -30,11 +30,11 @@ const (
 // was set.
 func (v *Verifier) SetWallClock(d time.Duration) {
 	set := *v.keys.set.Load()
-	set.fetched.wall = set.fetched.wall.Add(-d)
+	set.fetched.Wall = set.fetched.Wall.Add(-d)
 	v.keys.set.Store(&set)
 	v.keys.mu.Lock()
 	defer v.keys.mu.Unlock()
-	v.keys.newest.began.wall = v.keys.newest.began.wall.Add(-d)
+	v.keys.newest.began.Wall = v.keys.newest.began.Wall.Add(-d)
 }
 
 // SetJitter sets the share of a time that may be taken off it.

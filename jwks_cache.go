@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed-70fe37f4/logto/internal/clock"
 	"github.com/seed-70fe37f4/logto/internal/jwk"
 	"github.com/seed-70fe37f4/logto/internal/policy"
 	"github.com/seed-70fe37f4/logto/internal/refusal"
@@ -56,7 +57,7 @@ type keyCache struct {
 
 	mu       sync.Mutex    // held for moments only, never over I/O
 	newest   *fetch        // nil before the first
-	unknown  instant       // when the newest fetch for an unknown key ID began
+	unknown  clock.Instant // when the newest fetch for an unknown key ID began
 	ended    chan struct{} // closed, and made anew, when a fetch ends
 	running  int           // fetches
 	stuck    int           // of those that were given up, how many still run
@@ -69,19 +70,19 @@ type keyCache struct {
 type keySet struct {
 	keys    jwk.Set
 	etag    string
-	fetched instant       // when the fetch began
+	fetched clock.Instant // when the fetch began
 	due     time.Duration // the age from which on it is refreshed
 	// cached is how old the answer was when it came: see apparentAge.
 	cached time.Duration
 	// vanished are the IDs of keys that this answer or one before it has dropped, and
 	// when.
-	vanished map[string]instant
+	vanished map[string]clock.Instant
 
 	ignored     []string // why keys are, the first of them
 	notModified bool     // by the newest answer
 }
 
-func (s *keySet) age(now time.Time) time.Duration { return s.fetched.until(now) }
+func (s *keySet) age(now time.Time) time.Duration { return s.fetched.Until(now) }
 
 // published is nil for a nil set, too.
 func (s *keySet) published() jwk.Set {
@@ -94,7 +95,7 @@ func (s *keySet) published() jwk.Set {
 // doubts reports whether a key has vanished lately.
 func (s *keySet) doubts(id string, now time.Time) bool {
 	when, ok := s.vanished[id]
-	return ok && when.until(now) < doubtTime
+	return ok && when.Until(now) < doubtTime
 }
 
 // proves reports whether this answer proves that a key which is not in it does not
@@ -103,17 +104,6 @@ func (s *keySet) doubts(id string, now time.Time) bool {
 func (s *keySet) proves(issued, now time.Time, leeway time.Duration) bool {
 	asked := now.Add(-s.age(now) - s.cached)
 	return !asked.Before(issued.Add(max(leeway, agreeTime)))
-}
-
-// instant is a time by both clocks.
-type instant struct{ monotonic, wall time.Time }
-
-func at(t time.Time) instant { return instant{t, t.Round(0)} }
-
-// until goes by the clock that says more: the monotonic one stops while the
-// machine sleeps, the wall clock can be set back.
-func (i instant) until(now time.Time) time.Duration {
-	return max(now.Sub(i.monotonic), now.Round(0).Sub(i.wall))
 }
 
 func newKeyCache(address string, cfg *Config, logger func() *slog.Logger) *keyCache {
@@ -151,7 +141,7 @@ func (c *keyCache) key(ctx context.Context, id string, issued time.Time) (*jwk.K
 		return key, nil
 	}
 	// A fetch that hangs delays by maxWait once, not every request that comes.
-	timer := time.NewTimer(maxWait - now.Sub(f.began.monotonic))
+	timer := time.NewTimer(maxWait - now.Sub(f.began.Monotonic))
 	defer timer.Stop()
 	select {
 	case <-f.done:
@@ -226,7 +216,7 @@ func (c *keyCache) waitFor(ctx context.Context, id string, issued, asked time.Ti
 		if f.err == nil {
 			since = issued
 		}
-		if !f.began.monotonic.Before(since) {
+		if !f.began.Monotonic.Before(since) {
 			return nil, c.absent(id, issued, time.Now())
 		}
 	}
@@ -295,7 +285,7 @@ func (c *keyCache) await(ctx context.Context) error {
 		if f.err == nil {
 			return nil
 		}
-		if !f.began.monotonic.Before(asked.Add(-retryPause)) {
+		if !f.began.Monotonic.Before(asked.Add(-retryPause)) {
 			return c.unavailable(f.err)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-70fe37f4/logto/internal/clock"
 	"github.com/seed-70fe37f4/logto/internal/guard"
 	"github.com/seed-70fe37f4/logto/internal/jwk"
 	"github.com/seed-70fe37f4/logto/internal/policy"
@@ -39,7 +40,7 @@ const (
 
 // fetch is one request to the key endpoint. err may be read when done is closed.
 type fetch struct {
-	began  instant
+	began  clock.Instant
 	done   chan struct{}
 	err    error
 	anew   bool // by a new connection
@@ -72,7 +73,7 @@ func (c *keyCache) fetch(now time.Time, why purpose) *fetch {
 		}
 		return c.newest
 	}
-	f := &fetch{began: at(now), done: make(chan struct{}), anew: c.failures > 0 || c.running > 0, forKey: why == forUnknown}
+	f := &fetch{began: clock.At(now), done: make(chan struct{}), anew: c.failures > 0 || c.running > 0, forKey: why == forUnknown}
 	c.newest = f
 	if f.forKey {
 		c.unknown = f.began
@@ -104,7 +105,7 @@ func (c *keyCache) untilNext(now time.Time, why purpose) time.Duration {
 	case why == forUnknown:
 		since = c.unknown // zero, and so long ago, before the first
 	}
-	return max(pause-since.until(now), 0)
+	return max(pause-since.Until(now), 0)
 }
 
 // backOff is the pause after so many failures in a row.
@@ -156,7 +157,7 @@ func (c *keyCache) end(f *fetch, set *keySet, err error) bool {
 	c.running--
 	now, old := time.Now(), c.set.Load()
 	switch {
-	case old != nil && old.age(now) < f.began.until(now):
+	case old != nil && old.age(now) < f.began.Until(now):
 		// A fetch that began later had a good answer before.
 	case err == nil:
 		c.failures, c.lastErr = 0, nil
@@ -178,11 +179,11 @@ func (c *keyCache) end(f *fetch, set *keySet, err error) bool {
 }
 
 // vanished are the keys that are gone and in doubt after an answer.
-func vanished(old, set *keySet, now time.Time) map[string]instant {
+func vanished(old, set *keySet, now time.Time) map[string]clock.Instant {
 	if old == nil {
 		return nil
 	}
-	gone := map[string]instant{}
+	gone := map[string]clock.Instant{}
 	for id, when := range old.vanished {
 		if set.keys[id] == nil && old.doubts(id, now) {
 			gone[id] = when
@@ -190,7 +191,7 @@ func vanished(old, set *keySet, now time.Time) map[string]instant {
 	}
 	for id := range old.keys {
 		if set.keys[id] == nil {
-			gone[id] = at(now)
+			gone[id] = clock.At(now)
 		}
 	}
 	return gone
@@ -278,7 +279,7 @@ func (c *keyCache) tell(f *fetch, old, set *keySet) {
 	added, removed := missing(after, before), missing(before, after)
 	guard.Run(c.logger, func() { c.report(f, old, set, added, removed) })
 	if c.observer != nil {
-		e := Event{Fetch: true, Reason: "fetched", Err: f.err, Duration: time.Since(f.began.monotonic), Added: added, Removed: removed, Age: c.status().Age}
+		e := Event{Fetch: true, Reason: "fetched", Err: f.err, Duration: time.Since(f.began.Monotonic), Added: added, Removed: removed, Age: c.status().Age}
 		if f.err != nil {
 			e.Reason = "failed"
 		} else if set.notModified {

@@ -33,7 +33,7 @@ func (l *List) Hold() (release func()) {
 func (l *List) Slept(d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.contact = l.contact.Round(0).Add(-d)
+	l.contact.Wall = l.contact.Wall.Add(-d)
 }
 
 // TokenIDs are those of logout tokens, and how many there are.

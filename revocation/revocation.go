@@ -31,6 +31,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/seed-70fe37f4/logto"
+	"github.com/seed-70fe37f4/logto/internal/clock"
 	"github.com/seed-70fe37f4/logto/internal/loglimit"
 )
 
@@ -181,7 +182,7 @@ type List struct {
 	running    bool
 	generation int    // of Follow
 	cursor     string // of the store
-	contact    time.Time
+	contact    clock.Instant
 	copied     chan struct{} // closed by the first copy
 	following  bool          // up to date, and Follow has not returned since
 	storeErr   error
@@ -620,11 +621,8 @@ func (l *List) Status() Status {
 	return s
 }
 
-// age goes by the clock that says more: the monotonic one stops while a machine
-// sleeps, the other one can be set back. With l.mu.
-func (l *List) age(now time.Time) time.Duration {
-	return max(now.Sub(l.contact), now.Round(0).Sub(l.contact.Round(0)), 0)
-}
+// age is how old the copy is. With l.mu.
+func (l *List) age(now time.Time) time.Duration { return max(l.contact.Until(now), 0) }
 
 // cut shortens what somebody sent, so that it can't be the log.
 func cut(s string) string {

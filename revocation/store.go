@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seed-70fe37f4/logto/internal/clock"
 	"github.com/seed-70fe37f4/logto/internal/guard"
 )
 
@@ -201,7 +202,7 @@ func (l *List) apply(generation int, cursor string, revocations []Revocation) bo
 		// A failover may have dropped what was appended before it.
 		since := int64(math.MinInt64)
 		if !l.contact.IsZero() {
-			since = l.contact.Add(-recent).Unix()
+			since = l.contact.Wall.Add(-recent).Unix()
 		}
 		l.markPending(func(e *entry) bool { return e.own != 0 && e.own >= since })
 	}
@@ -209,7 +210,7 @@ func (l *List) apply(generation int, cursor string, revocations []Revocation) bo
 	if !l.lost.IsZero() {
 		outage = now.Sub(l.lost)
 	}
-	l.following, l.contact, l.lost, l.storeErr = true, now, time.Time{}, nil
+	l.following, l.contact, l.lost, l.storeErr = true, clock.At(now), time.Time{}, nil
 	if !isClosed(l.copied) {
 		close(l.copied)
 	}
