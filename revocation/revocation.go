@@ -257,7 +257,7 @@ func (l *List) Check(c *logto.Claims) error {
 }
 
 func (l *List) check(c *logto.Claims, iat int64) error {
-	table := l.table.Load()
+	table := l.table.Load() // one for all kinds: bound moves entries from one kind to another
 	for k := range kinds {
 		if iat > l.newest[k].Load() {
 			continue
@@ -276,18 +276,14 @@ func (l *List) check(c *logto.Claims, iat int64) error {
 		if id == "" && k != everything {
 			continue
 		}
-		if e := table.find(k, id); e != nil {
-			if cutoff := e.cutoff.Load(); iat <= cutoff {
-				return &revoked{kind: k, iat: iat, cutoff: cutoff}
-			}
+		if err := table.refuses(k, id, iat); err != nil {
+			return err
 		}
 	}
 	// Who acts in the subject's name is a user, too.
 	if actor := c.Actor(); actor != "" && iat <= l.newest[subject].Load() {
-		if e := table.find(subject, actor); e != nil {
-			if cutoff := e.cutoff.Load(); iat <= cutoff {
-				return &revoked{kind: subject, iat: iat, cutoff: cutoff}
-			}
+		if err := table.refuses(subject, actor, iat); err != nil {
+			return err
 		}
 	}
 	if l.stale.Load() {

@@ -84,6 +84,16 @@ func (t *table) find(k kind, id string) *entry {
 	}
 }
 
+// refuses is a *revoked if tokens of that time are, of whom the ID says.
+func (t *table) refuses(k kind, id string, iat int64) error {
+	if e := t.find(k, id); e != nil {
+		if cutoff := e.cutoff.Load(); iat <= cutoff {
+			return &revoked{kind: k, iat: iat, cutoff: cutoff}
+		}
+	}
+	return nil
+}
+
 // full reports whether one entry more would fill over half of the table.
 func (t *table) full() bool { return 2*(t.used+1) > len(t.tags) }
 
