@@ -54,12 +54,9 @@ func doctor(o *options) *report {
 		}
 	}
 
-	failed := r.failed()
-	r.OK, r.Verdict = len(failed) == 0, "ok"
-	switch {
+	switch wrong := r.settle(); {
 	case !r.OK:
-		r.Verdict = "problem"
-		r.Summary = "Something is wrong: " + strings.Join(failed, ", ") + ". Start with the first FAIL."
+		r.Summary = wrong
 	case r.has(warn):
 		r.Summary = "It works, but look at each warn."
 	default:

@@ -225,28 +225,19 @@ func parse(args []string) (*options, string, error) {
 	}
 	o := &options{}
 	var audiences, issuers, clients list
-	f := flag.NewFlagSet(command, flag.ContinueOnError)
-	f.SetOutput(io.Discard)
-	f.StringVar(&o.config.Endpoint, "endpoint", "", "")
+	f := o.flags(command)
 	f.Var(&audiences, "audience", "")
 	f.Var(&issuers, "issuer", "")
 	f.StringVar(&o.config.JWKSURL, "jwks-url", "", "")
 	f.Var(&clients, "client-id", "")
 	f.BoolVar(&o.config.OrganizationTokens, "organization-tokens", false, "")
-	f.BoolVar(&o.config.InsecureAllowHTTP, "insecure-allow-http", false, "")
-	f.DurationVar(&o.timeout, "timeout", maxTimeout, "")
-	f.BoolVar(&o.json, "json", false, "")
 	if command == "explain" {
 		f.Var(&o.scopes, "scope", "")
 		f.StringVar(&o.organization, "organization", "", "")
 	} else {
 		o.credentials.flags(f)
 	}
-	if err := f.Parse(args[1:]); err != nil {
-		// An invalid value isn't repeated either.
-		if text := err.Error(); strings.HasPrefix(text, "invalid ") {
-			err = errors.New("the value makes no sense" + text[strings.LastIndex(text, " for "):])
-		}
+	if err := parseFlags(f, args[1:]); err != nil {
 		return nil, "", err
 	}
 	o.config.Audiences, o.config.Issuers, o.config.ClientIDs = audiences, issuers, clients
@@ -256,8 +247,8 @@ func parse(args []string) (*options, string, error) {
 		return nil, "", errTokenArgument
 	case f.NArg() > 0:
 		return nil, "", errors.New("doctor takes flags only")
-	case o.timeout <= 0 || o.timeout > maxTimeout:
-		return nil, "", fmt.Errorf("-timeout must be over 0 and at most %v", maxTimeout)
+	case !o.timeIsRight():
+		return nil, "", errTimeout
 	case command == "doctor" && !o.hasIssuer():
 		return nil, "", errors.New("doctor needs -endpoint (or -issuer)")
 	case o.hasIssuer() && len(audiences) == 0 && !o.config.OrganizationTokens:
@@ -277,6 +268,33 @@ func parse(args []string) (*options, string, error) {
 	}
 	return o, command, nil
 }
+
+// flags are those of every command.
+func (o *options) flags(command string) *flag.FlagSet {
+	f := flag.NewFlagSet(command, flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.StringVar(&o.config.Endpoint, "endpoint", "", "")
+	f.BoolVar(&o.config.InsecureAllowHTTP, "insecure-allow-http", false, "")
+	f.DurationVar(&o.timeout, "timeout", maxTimeout, "")
+	f.BoolVar(&o.json, "json", false, "")
+	return f
+}
+
+// parseFlags repeats no invalid value: it may be a token or a secret in the wrong place.
+func parseFlags(f *flag.FlagSet, args []string) error {
+	err := f.Parse(args)
+	if err == nil {
+		return nil
+	}
+	if text := err.Error(); strings.HasPrefix(text, "invalid ") {
+		return errors.New("the value makes no sense" + text[strings.LastIndex(text, " for "):])
+	}
+	return err
+}
+
+var errTimeout = fmt.Errorf("-timeout must be over 0 and at most %v", maxTimeout)
+
+func (o *options) timeIsRight() bool { return o.timeout > 0 && o.timeout <= maxTimeout }
 
 func (o *options) hasIssuer() bool { return o.config.Endpoint != "" || len(o.config.Issuers) > 0 }
 

@@ -188,6 +188,8 @@ func TestUsage(t *testing.T) {
 		{"opaque token as argument, with a dash", []string{"explain", "-" + opaque[1:]}, danger},
 		{"opaque token as a flag's value", []string{"doctor", "-timeout", opaque}, "the value makes no sense for flag -timeout"},
 		{"opaque token as a switch's value", []string{"doctor", "-json=" + opaque}, "the value makes no sense for -json"},
+		{"opaque token as the value of a flag of replay", []string{"replay", "-since", opaque}, "the value makes no sense for flag -since"},
+		{"opaque token as the value of a switch of replay", []string{"replay", "-dry-run=" + opaque}, "the value makes no sense for -dry-run"},
 		{"token for doctor", []string{"doctor", token}, danger},
 		{"argument for doctor", []string{"doctor", "-endpoint", i.Endpoint(), "-audience", api, "x"}, "flags only"},
 		{"no endpoint", []string{"doctor", "-audience", api}, "needs -endpoint"},

@@ -90,12 +90,7 @@ type deliveries struct {
 // parseReplay reads what follows the word replay.
 func parseReplay(args []string) (*options, error) {
 	o := &options{}
-	f := flag.NewFlagSet("replay", flag.ContinueOnError)
-	f.SetOutput(io.Discard)
-	f.StringVar(&o.config.Endpoint, "endpoint", "", "")
-	f.BoolVar(&o.config.InsecureAllowHTTP, "insecure-allow-http", false, "")
-	f.DurationVar(&o.timeout, "timeout", maxTimeout, "")
-	f.BoolVar(&o.json, "json", false, "")
+	f := o.flags("replay")
 	o.credentials.flags(f)
 	f.Var(&o.replay.to, "to", "")
 	f.Var(&o.replay.events, "event", "")
@@ -103,7 +98,7 @@ func parseReplay(args []string) (*options, error) {
 	f.DurationVar(&o.replay.every, "every", 0, "")
 	f.BoolVar(&o.replay.all, "all", false, "")
 	f.BoolVar(&o.replay.dryRun, "dry-run", false, "")
-	if err := f.Parse(args); err != nil {
+	if err := parseFlags(f, args); err != nil {
 		return nil, err
 	}
 	looped := false
@@ -111,8 +106,8 @@ func parseReplay(args []string) (*options, error) {
 	switch {
 	case f.NArg() > 0:
 		return nil, errors.New("replay takes flags only; secrets come from the environment or a file")
-	case o.timeout <= 0 || o.timeout > maxTimeout:
-		return nil, fmt.Errorf("-timeout must be over 0 and at most %v", maxTimeout)
+	case !o.timeIsRight():
+		return nil, errTimeout
 	case o.config.Endpoint == "":
 		return nil, errors.New("replay needs -endpoint")
 	case o.credentials.hook == "":
@@ -266,23 +261,18 @@ func (p *replayer) try(ctx context.Context, r *report) *trouble {
 
 // conclude writes the verdict of a pass.
 func (r *report) conclude(o *options) {
-	failed := r.failed()
-	r.OK, r.Verdict = len(failed) == 0, "ok"
 	n := r.Deliveries
-	switch {
+	switch wrong := r.settle(); {
 	case n.Undelivered > 0:
 		r.Summary = fmt.Sprintf("Not delivered: %d. The next run tries again.", n.Undelivered)
 	case !r.OK:
-		r.Summary = "Something is wrong: " + strings.Join(failed, ", ") + ". Start with the first FAIL."
+		r.Summary = wrong
 	case o.replay.dryRun:
 		r.Summary = "Nothing was delivered: this was a dry run."
 	case n.Delivered > 0:
 		r.Summary = fmt.Sprintf("Delivered: %d. Nothing is left to be delivered.", n.Delivered)
 	default:
 		r.Summary = "Nothing is to be delivered."
-	}
-	if !r.OK {
-		r.Verdict = "problem"
 	}
 }
 

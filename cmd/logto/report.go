@@ -80,6 +80,17 @@ func (r *report) failed() []string {
 	return names
 }
 
+// settle sets the verdict by what failed, if anything did, and gives the sentence for that.
+func (r *report) settle() (wrong string) {
+	failed := r.failed()
+	if r.OK = len(failed) == 0; r.OK {
+		r.Verdict = "ok"
+		return ""
+	}
+	r.Verdict = "problem"
+	return "Something is wrong: " + strings.Join(failed, ", ") + ". Start with the first FAIL."
+}
+
 func (r *report) has(status string) bool {
 	return slices.ContainsFunc(r.Checks, func(c check) bool { return c.Status == status })
 }
