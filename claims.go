@@ -199,12 +199,7 @@ func (c *Claims) attrs() []slog.Attr {
 		notKnown = "(unknown)" // set to something else than an ID
 		longest  = 256         // bytes; Logto's IDs have 21, but a client ID may be a URL
 	)
-	id := func(name, value string) slog.Attr {
-		if len(value) > longest {
-			value = strings.ToValidUTF8(value[:longest], "") + "…"
-		}
-		return slog.String(name, value)
-	}
+	id := func(name, value string) slog.Attr { return slog.String(name, quote.Cut(value, longest)) }
 	attrs := []slog.Attr{id("sub", c.subject), id("client_id", c.clientID)}
 	if c.bound {
 		attrs = append(attrs, id("organization_id", cmp.Or(c.organization, notKnown)))

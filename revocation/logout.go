@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed-70fe37f4/logto"
 	"github.com/seed-70fe37f4/logto/internal/guard"
+	"github.com/seed-70fe37f4/logto/internal/quote"
 )
 
 const (
@@ -52,7 +53,7 @@ func (l *List) Logout(v *logto.Verifier, revoke func(*logto.LogoutToken) []Revoc
 		until := time.Now().Add(logoutTime)
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
-			return refuse(http.StatusMethodNotAllowed, "refused", "method %q: want POST", cut(r.Method))
+			return refuse(http.StatusMethodNotAllowed, "refused", "method %q: want POST", quote.Cut(r.Method, maxShown))
 		}
 		_ = http.NewResponseController(w).SetReadDeadline(until)
 		r.Body = http.MaxBytesReader(w, r.Body, maxLogoutBody)

@@ -24,7 +24,6 @@ import (
 	"log/slog"
 	"math"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -619,11 +618,3 @@ func (l *List) Status() Status {
 
 // age is how old the copy is. With l.mu.
 func (l *List) age(now time.Time) time.Duration { return max(l.contact.Until(now), 0) }
-
-// cut shortens what somebody sent, so that it can't be the log.
-func cut(s string) string {
-	if len(s) > 100 {
-		return strings.ToValidUTF8(s[:100], "") + "…"
-	}
-	return s
-}

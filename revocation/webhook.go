@@ -19,6 +19,7 @@ import (
 
 	"github.com/seed-70fe37f4/logto/internal/guard"
 	"github.com/seed-70fe37f4/logto/internal/policy"
+	"github.com/seed-70fe37f4/logto/internal/quote"
 	"github.com/seed-70fe37f4/logto/internal/strictjson"
 )
 
@@ -40,6 +41,8 @@ const (
 	// fakeID is in the events of the console's test button. Logto's own IDs have
 	// no hyphen.
 	fakeID = "fake-id"
+
+	maxShown = 100 // bytes of what somebody sent, in a log
 
 	signatureHeader = "Logto-Signature-Sha-256"
 )
@@ -151,7 +154,7 @@ func (l *List) receive(w http.ResponseWriter, r *http.Request, keys [][]byte) de
 	until := time.Now().Add(answerTime)
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		return refuse(http.StatusMethodNotAllowed, "refused", "method %q: want POST", cut(r.Method))
+		return refuse(http.StatusMethodNotAllowed, "refused", "method %q: want POST", quote.Cut(r.Method, maxShown))
 	}
 	signature, err := hex.DecodeString(r.Header.Get(signatureHeader))
 	if err != nil || len(signature) != sha256.Size {
@@ -296,7 +299,7 @@ func (r Revocation) String() string {
 	if err != nil {
 		return "nothing"
 	}
-	return strings.TrimSpace(kindNames[k] + " " + cut(id))
+	return strings.TrimSpace(kindNames[k] + " " + quote.Cut(id, maxShown))
 }
 
 // message is a webhook's body, read by exact names and types.

@@ -36,3 +36,12 @@ func List(list []string) string {
 	}
 	return b.String()
 }
+
+// Cut gives the first bytes of s, whole characters, and marks that there were more. It
+// escapes nothing: it is for the attributes of a log that does so itself.
+func Cut(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
