@@ -1080,14 +1080,7 @@ func TestReplayLoop(t *testing.T) {
 			m, in, stop, pass := start(t, nil)
 			pass()
 			asked := 0
-			locked(m, func() {
-				m.before = func(w http.ResponseWriter, r *http.Request) bool {
-					asked++
-					w.Header().Set("Retry-After", "300")
-					w.WriteHeader(503)
-					return true
-				}
-			})
+			locked(m, func() { m.before = counted(&asked, after("300", 503)) })
 			if out := pass(); !strings.Contains(out, "FAIL  hook") || !strings.Contains(out, "asks to wait for 5m0s") {
 				t.Errorf("\n%s", out)
 			}
@@ -1113,14 +1106,7 @@ func TestReplayLoop(t *testing.T) {
 			m, _, stop, pass := start(t, nil)
 			pass()
 			asked := 0
-			locked(m, func() {
-				m.before = func(w http.ResponseWriter, r *http.Request) bool {
-					asked++
-					w.Header().Set("Retry-After", "86400")
-					w.WriteHeader(503)
-					return true
-				}
-			})
+			locked(m, func() { m.before = counted(&asked, after("86400", 503)) })
 			pass()
 			time.Sleep(time.Hour)
 			if pass(); asked != 2 {
@@ -1711,6 +1697,15 @@ func TestManagerAsks(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// counted answers by h whatever is asked.
+func counted(asked *int, h http.Handler) func(http.ResponseWriter, *http.Request) bool {
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		*asked++
+		h.ServeHTTP(w, r)
+		return true
 	}
 }
 
