@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -491,6 +492,90 @@ func TestDeadConnection(t *testing.T) {
 			if err := v.Refresh(ctx); err != nil {
 				t.Errorf("asked on the dead connection again: %v", err)
 			}
+		})
+	}
+}
+
+// A client that isn't net/http's own is told by the request not to keep the connection, but
+// only after a failure.
+func TestCloseAfterFailure(t *testing.T) {
+	inBubble(t, func(s *service) {
+		var closes []bool
+		fail := true
+		cfg := s.issuer.Config()
+		next := cfg.HTTPClient.Transport
+		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			if closes = append(closes, r.Close); fail {
+				return nil, io.EOF
+			}
+			return next.RoundTrip(r)
+		})}
+		v := newVerifier(t, cfg)
+		_ = v.Refresh(ctx)
+		fail = false
+		for range 2 {
+			time.Sleep(logto.FetchPause)
+			if err := v.Refresh(ctx); err != nil {
+				t.Error(err)
+			}
+		}
+		if want := []bool{false, true, false}; !slices.Equal(closes, want) {
+			t.Errorf("Close is %v, want %v", closes, want)
+		}
+	})
+}
+
+// While a fetch hangs, a refresh waits for its full pause, and one for a key that isn't there
+// for a back-off that counts the hanging one. It has a new connection.
+func TestBesideAHangingFetch(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		failed int // fetches, before one hangs
+		pause  time.Duration
+	}{{"after none failed", 0, time.Second}, {"after one failed", 1, 2 * time.Second}, {"after two failed", 2, 4 * time.Second}} {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, func(s *service) {
+				var closes atomic.Int64
+				cfg := s.issuer.Config()
+				next := cfg.HTTPClient.Transport
+				cfg.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+					if r.Close {
+						closes.Add(1)
+					}
+					return next.RoundTrip(r)
+				})}
+				s.v = newVerifier(t, cfg)
+				s.v.SetJitter(0)
+				want := 1
+				ask := func(token string) {
+					t.Helper()
+					go func() { _, _ = s.v.Verify(ctx, token) }()
+					synctest.Wait()
+					if n := s.issuer.Fetches(); n != want {
+						t.Errorf("%d fetches, want %d", n, want)
+					}
+				}
+				ask(s.token())
+				time.Sleep(logto.StaleAge)
+				s.issuer.Fail(logtotest.Status(500))
+				for range test.failed {
+					want++
+					ask(s.token())
+					time.Sleep(logto.RetryPause << (want - 2))
+				}
+				s.issuer.Fail(logtotest.Hang())
+				want++
+				ask(s.token())
+				time.Sleep(test.pause - 1)
+				ask(s.madeUp("a nanosecond too soon", 0))
+				time.Sleep(1)
+				ask(s.token())
+				before := closes.Load()
+				want++
+				if ask(s.madeUp("in time", 0)); closes.Load() != before+1 {
+					t.Error("by the connection that hangs")
+				}
+			})
 		})
 	}
 }

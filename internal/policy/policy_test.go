@@ -230,6 +230,28 @@ func TestRedirectHints(t *testing.T) {
 	}
 }
 
+func TestQuerySecrets(t *testing.T) {
+	for _, test := range []struct{ address, text, want string }{
+		{"https://a.test/jwks?Hush", "at /jwks?Hush: no", "at /jwks?…: no"},
+		{"https://a.test/jwks?a=1&key=Hush", "the key Hush is wrong", "the key … is wrong"},
+		{"https://a.test/jwks?a=1;key=Hush", "the key Hush is wrong", "the key … is wrong"},
+		{"https://a.test/jwks?key=Hu%2fsh", "the key Hu%2fsh is wrong", "the key … is wrong"}, // as it is written
+		{"https://a.test/jwks?key=Hu%2fsh", "the key Hu%2Fsh is wrong", "the key … is wrong"}, // as others write it
+		{"https://a.test/jwks?key=Hu%2fsh", "the key Hu/sh is wrong", "the key … is wrong"},   // decoded
+		{"https://a.test/jwks?key=Hu%zzsh", "the key Hu%zzsh is wrong", "the key … is wrong"},
+		{"https://a.test/jwks?key=", "nothing is secret", "nothing is secret"},
+	} {
+		if got := QuerySecrets(test.address).Replace(test.text); got != test.want {
+			t.Errorf("%s: %s", test.address, got)
+		}
+	}
+	for _, address := range []string{"https://a.test/jwks", "https://a.test/jwks?", "%zz?key=Hush"} {
+		if QuerySecrets(address) != nil {
+			t.Errorf("%s: there is nothing to hide", address)
+		}
+	}
+}
+
 func TestShown(t *testing.T) {
 	for address, want := range map[string]string{
 		"":                                  "",
