@@ -290,6 +290,13 @@ func TestLargeTokenAndFullQueue(t *testing.T) {
 		if _, err := s.v.Verify(ctx, large); logto.Reason(err) != "overload" {
 			t.Errorf("error %v, want overload", err)
 		}
+		header, _, _ := strings.Cut(forged, ".")
+		for size, reason := range map[int]string{2048: "malformed", 2049: "overload"} {
+			junk := header + "." + strings.Repeat("A", size-len(header)-4) + ".AA"
+			if _, err := s.v.Verify(ctx, junk); len(junk) != size || logto.Reason(err) != reason {
+				t.Errorf("junk of %d bytes: error %v, want %s", len(junk), err, reason)
+			}
+		}
 		free()
 		wg.Wait()
 		if _, err := s.v.Verify(ctx, large); logto.Reason(err) != "audience" {
