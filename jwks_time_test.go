@@ -568,7 +568,7 @@ func TestBesideAHangingFetch(t *testing.T) {
 				ask(s.token())
 				time.Sleep(test.pause - 1)
 				ask(s.madeUp("a nanosecond too soon", 0))
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 				ask(s.token())
 				before := closes.Load()
 				want++
