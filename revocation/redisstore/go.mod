@@ -1,9 +1,9 @@
 module github.com/seed-70fe37f4/logto/revocation/redisstore
 
-go 1.26.0
+go 1.25.0
 
 require (
-	github.com/redis/go-redis/v9 v9.23.0
+	github.com/redis/go-redis/v9 v9.22.0
 	github.com/seed-70fe37f4/logto v0.0.0
 )
 
@@ -22,7 +22,7 @@ require (
 	github.com/segmentio/asm v1.2.1 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
 	golang.org/x/crypto v0.53.0 // indirect
-	golang.org/x/sys v0.48.0 // indirect
+	golang.org/x/sys v0.47.0 // indirect
 )
 
 replace github.com/seed-70fe37f4/logto => ../..
