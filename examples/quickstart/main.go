@@ -167,35 +167,47 @@ func deliver(r *http.Request, to string) (status int, err error) {
 	return res.StatusCode, res.Body.Close()
 }
 
+// printCommands prints tokens as shell variables, and commands that use them.
 func printCommands(out io.Writer, self string, issuer *logtotest.Issuer) {
 	fmt.Fprintf(out, "API on %s, issuer on %s/oidc (it forgets its keys when it stops)\n\n", self, issuer.Endpoint())
+	fmt.Fprint(out, "Paste these tokens into a shell, then the commands:\n\n")
 	type token = logtotest.Token
-	alice := issuer.Token(token{User: "alice"})
+	for _, t := range []struct{ name, token string }{
+		{"ALICE", issuer.Token(token{User: "alice"})},
+		{"READER", issuer.Token(token{User: "alice", Scopes: []string{"read:things"}})},
+		{"MEMBER", issuer.Token(token{User: "alice", Organization: "acme"})},
+		{"OUTSIDER", issuer.Token(token{User: "alice", Organization: "umbrella"})},
+		{"EXPIRED", issuer.Token(token{User: "alice", ExpiresIn: -time.Hour})},
+		{"ID_TOKEN", issuer.IDToken("alice")},
+	} {
+		fmt.Fprintf(out, "%s=%s\n", t.name, t.token)
+	}
+	fmt.Fprintln(out)
 	for _, try := range []struct {
 		what, path, token string
 	}{
-		{"200: any valid token", "/api/hello", alice},
+		{"200: any valid token", "/api/hello", "ALICE"},
 		{"401: no token", "/api/hello", ""},
-		{"401: an ID token is no access token", "/api/hello", issuer.IDToken("alice")},
-		{"401: expired", "/api/hello", issuer.Token(token{User: "alice", ExpiresIn: -time.Hour})},
-		{"200: the scope read:things", "/api/things", issuer.Token(token{User: "alice", Scopes: []string{"read:things"}})},
-		{"403: without it", "/api/things", issuer.Token(token{User: "alice"})},
-		{"200: a member of organization acme", "/api/organizations/acme", issuer.Token(token{User: "alice", Organization: "acme"})},
-		{"403: of another", "/api/organizations/acme", issuer.Token(token{User: "alice", Organization: "umbrella"})},
+		{"401: an ID token is no access token", "/api/hello", "ID_TOKEN"},
+		{"401: expired", "/api/hello", "EXPIRED"},
+		{"200: the scope read:things", "/api/things", "READER"},
+		{"403: without it", "/api/things", "ALICE"},
+		{"200: a member of organization acme", "/api/organizations/acme", "MEMBER"},
+		{"403: of another", "/api/organizations/acme", "OUTSIDER"},
 		{"200: open to strangers", "/api/public", ""},
-		{"200: and to users", "/api/public", issuer.Token(token{User: "alice"})},
+		{"200: and to users", "/api/public", "ALICE"},
 	} {
 		header := ""
 		if try.token != "" {
-			header = " -H 'Authorization: Bearer " + try.token + "'"
+			header = ` -H "Authorization: Bearer $` + try.token + `"`
 		}
 		fmt.Fprintf(out, "# %s\ncurl -i%s %s%s\n\n", try.what, header, self, try.path)
 	}
 	fmt.Fprintf(out, "# 200: an administrator suspends alice, and the issuer sends this API its webhook\n"+
 		"curl -i -X PATCH -d '{\"isSuspended\":true}' %s/api/users/alice/is-suspended\n\n", issuer.Endpoint())
-	fmt.Fprintf(out, "# 401: her first token, which has not expired, is revoked (and so are all of hers above)\n"+
-		"curl -i -H 'Authorization: Bearer %s' %s/api/hello\n\n", alice, self)
-	fmt.Fprintf(out, "Why is a token refused? go run ./cmd/logto explain -endpoint %s -audience %s, with the token as its input\n", issuer.Endpoint(), logtotest.Audience)
+	fmt.Fprintf(out, "# 401: her token, which has not expired, is revoked (and so are all of hers)\n"+
+		"curl -i -H \"Authorization: Bearer $ALICE\" %s/api/hello\n\n", self)
+	fmt.Fprintf(out, "Why is a token refused?\necho \"$EXPIRED\" | go run ./cmd/logto explain -endpoint %s -audience %s\n\n", issuer.Endpoint(), logtotest.Audience)
 	fmt.Fprintln(out, "Ctrl-C stops it. What is refused, and why, stands in the log (no token at all: at debug level only):")
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -27,17 +28,23 @@ func TestPrintedCommands(t *testing.T) {
 	go func() {
 		ended <- run(ctx, "127.0.0.1:0", noEnv, in)
 	}()
-	command := regexp.MustCompile(`^curl -i(?: -X (PATCH) -d '(.*)')?(?: -H 'Authorization: (.*)')? (http://\S+)$`)
+	token := regexp.MustCompile(`^([A-Z_]+)=([A-Za-z0-9._-]+)$`)
+	command := regexp.MustCompile(`^curl -i(?: -X (PATCH) -d '(.*)')?(?: -H "Authorization: (Bearer \$[A-Z_]+)")? (http://\S+)$`)
 	type try struct{ want, method, body, authorization, url, line string }
 	var tries []try
-	want := ""
+	tokens, want := map[string]string{}, ""
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		line := lines.Text()
 		if what, ok := strings.CutPrefix(line, "# "); ok {
 			want = what[:3]
 		}
+		if m := token.FindStringSubmatch(line); m != nil {
+			tokens[m[1]] = m[2]
+		} else if len(line) > 120 {
+			t.Errorf("a long line: %s", line)
+		}
 		if m := command.FindStringSubmatch(line); m != nil {
-			tries = append(tries, try{want, cmp.Or(m[1], "GET"), m[2], m[3], m[4], line})
+			tries = append(tries, try{want, cmp.Or(m[1], "GET"), m[2], os.Expand(m[3], func(name string) string { return tokens[name] }), m[4], line})
 		}
 		if strings.HasPrefix(line, "Ctrl-C") {
 			break
@@ -53,8 +60,8 @@ func TestPrintedCommands(t *testing.T) {
 			t.Errorf("%s\nbody %s", try.line, body)
 		}
 	}
-	if len(tries) != 12 {
-		t.Fatalf("%d commands", len(tries))
+	if len(tries) != 12 || len(tokens) != 6 {
+		t.Fatalf("%d commands, %d tokens", len(tries), len(tokens))
 	}
 	stop()
 	if err := <-ended; err != nil {
