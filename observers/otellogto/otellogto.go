@@ -1,12 +1,11 @@
 // Package otellogto gives OpenTelemetry the metrics of a logto.Verifier, and the
 // request's span an event for a refusal:
 //
-//	m, err := otellogto.New(meterProvider)
+//	metrics, err := otellogto.Instrument(&cfg, otel.GetMeterProvider())
 //	…
-//	cfg.Observer = m.Observe
 //	v, err := logto.New(cfg)
 //	…
-//	m.Watch(v)
+//	metrics.Watch(v) // the age of the key set
 //
 // Their attributes are taken from small fixed sets, whatever clients send.
 package otellogto
@@ -30,7 +29,7 @@ const other = "_OTHER"
 
 const scope = "github.com/seed-70fe37f4/logto/observers/otellogto"
 
-// Metrics are the metrics of one Verifier. They are made by New and safe for
+// Metrics are the metrics of a Verifier. They are made by [Instrument] and safe for
 // concurrent use.
 type Metrics struct {
 	duration metric.Float64Histogram
@@ -50,14 +49,51 @@ type check struct {
 	remembered     bool
 }
 
-// New makes metrics. If a program has several Verifiers, tell them apart by a
-// constant attribute of each. Without such, the key sets' age and number of keys
-// would be those of one of them.
+// Instrument sets the Observer of a Config that [logto.New] gets next, so that the
+// checks and fetches of the Verifier are measured, and refusals are events of spans: each
+// becomes the event logto.check.refused of the span in the request's context, with its
+// reason and never its text, and so does what can't be decided now. The span's status is
+// left to whoever began it. An Observer that was set is still called, first. Call it once
+// for each Config.
 //
-//	otellogto.New(provider, attribute.String("logto.verifier", "admin"))
-func New(provider metric.MeterProvider, constant ...attribute.KeyValue) (*Metrics, error) {
+// It may be called again with the provider, after a New that failed or for a Verifier that
+// takes the place of another: the metrics go on. If a program has several at one time, tell
+// them apart by a constant attribute of each. Without such, the key sets' age and number
+// of keys would be those of one of them.
+//
+//	otellogto.Instrument(&cfg, provider, attribute.String("logto.verifier", "admin"))
+//
+// The error is that of the provider, or says what is nil; the Config is then as it was.
+func Instrument(cfg *logto.Config, provider metric.MeterProvider, constant ...attribute.KeyValue) (*Metrics, error) {
+	if cfg == nil {
+		return nil, errors.New("otellogto: the Config is nil")
+	}
+	m, err := newMetrics(provider, constant)
+	if err != nil {
+		return nil, err
+	}
+	observe(cfg, m.observe)
+	return m, nil
+}
+
+// observe adds an observer to those of the Config.
+func observe(cfg *logto.Config, f func(context.Context, logto.Event)) {
+	before := cfg.Observer
+	if before == nil {
+		cfg.Observer = f
+		return
+	}
+	cfg.Observer = func(ctx context.Context, e logto.Event) {
+		before(ctx, e)
+		f(ctx, e)
+	}
+}
+
+var errNoProvider = errors.New("otellogto: the meter provider is nil: otel.GetMeterProvider() is the global one")
+
+func newMetrics(provider metric.MeterProvider, constant []attribute.KeyValue) (*Metrics, error) {
 	if provider == nil {
-		return nil, errors.New("otellogto: the meter provider is nil: otel.GetMeterProvider() is the global one")
+		return nil, errNoProvider
 	}
 	m := &Metrics{checks: map[check][]metric.RecordOption{}, events: map[check]trace.EventOption{}, fetched: map[string][]metric.RecordOption{}}
 	set := func(more ...attribute.KeyValue) metric.MeasurementOption {
@@ -131,10 +167,7 @@ func New(provider metric.MeterProvider, constant ...attribute.KeyValue) (*Metric
 	return m, nil
 }
 
-// Observe is for logto.Config.Observer. A refusal, or what can't be decided now, becomes
-// the event logto.check.refused of the span in ctx, with its reason and never its text.
-// The span's status is left to whoever began it.
-func (m *Metrics) Observe(ctx context.Context, e logto.Event) {
+func (m *Metrics) observe(ctx context.Context, e logto.Event) {
 	if e.Fetch {
 		m.fetches.Record(ctx, e.Duration.Seconds(), m.fetched[labels.Fetch(e, other)]...)
 		m.changes.Add(ctx, int64(len(e.Added)), m.added...)
@@ -152,6 +185,7 @@ func (m *Metrics) Observe(ctx context.Context, e logto.Event) {
 	}
 }
 
-// Watch adds the age and the number of keys of the Verifier's key set, read at
-// each collection without starting a fetch. Nil takes them away.
+// Watch adds the age and the number of keys of the Verifier's key set, in place of those
+// of another one. They are read at each collection without starting a fetch. Nil, which
+// logto.New gives when it fails, takes them away.
 func (m *Metrics) Watch(v *logto.Verifier) { m.verifier.Store(v) }

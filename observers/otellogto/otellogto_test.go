@@ -30,14 +30,26 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-func newMetrics(t testing.TB, constant ...attribute.KeyValue) (*otellogto.Metrics, *sdkmetric.ManualReader) {
+// metrics are Metrics with what they set as the Observer.
+type metrics struct {
+	*otellogto.Metrics
+	Observe func(context.Context, logto.Event)
+}
+
+func instrument(t testing.TB, provider metric.MeterProvider, constant ...attribute.KeyValue) metrics {
 	t.Helper()
-	reader := sdkmetric.NewManualReader()
-	m, err := otellogto.New(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)), constant...)
+	var cfg logto.Config
+	m, err := otellogto.Instrument(&cfg, provider, constant...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m, reader
+	return metrics{m, cfg.Observer}
+}
+
+func newMetrics(t testing.TB) (metrics, *sdkmetric.ManualReader) {
+	t.Helper()
+	reader := sdkmetric.NewManualReader()
+	return instrument(t, sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))), reader
 }
 
 func newVerifier(t testing.TB, cfg logto.Config) *logto.Verifier {
@@ -97,14 +109,62 @@ func compare(t *testing.T, reader sdkmetric.Reader, want ...string) {
 }
 
 func TestNil(t *testing.T) {
-	if _, err := otellogto.New(nil); err == nil {
-		t.Error("no error")
+	calls := 0
+	cfg := logto.Config{Observer: func(context.Context, logto.Event) { calls++ }}
+	if _, err := otellogto.Instrument(&cfg, nil); err == nil {
+		t.Error("no provider: no error")
 	}
-	m, err := otellogto.New(noop.NewMeterProvider())
-	if err != nil {
+	if cfg.Observer(t.Context(), logto.Event{}); calls != 1 {
+		t.Errorf("the former Observer had %d calls", calls)
+	}
+	if _, err := otellogto.Instrument(nil, noop.NewMeterProvider()); err == nil {
+		t.Error("no Config: no error")
+	}
+	hostile.Events(instrument(t, noop.NewMeterProvider()).Observe, 1)
+}
+
+// An Observer that was set is called too, and first.
+func TestFormerObserver(t *testing.T) {
+	reader := sdkmetric.NewManualReader()
+	var seen []string
+	cfg := logto.Config{Observer: func(_ context.Context, e logto.Event) {
+		points, _ := collect(t, reader)
+		seen = append(seen, fmt.Sprint(e.Reason, len(points)))
+	}}
+	if _, err := otellogto.Instrument(&cfg, sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))); err != nil {
 		t.Fatal(err)
 	}
-	hostile.Events(m.Observe, 1)
+	cfg.Observer(t.Context(), logto.Event{Reason: "expired"})
+	if want := []string{"expired0"}; !slices.Equal(seen, want) {
+		t.Errorf("seen %q", seen)
+	}
+	compare(t, reader, "logto.check.duration{error.type=expired,logto.check.remembered=false,logto.check.result=refused} 1")
+}
+
+// A New that fails leaves metrics that can be read, and the next one goes on with them.
+func TestNewFails(t *testing.T) {
+	reader := sdkmetric.NewManualReader()
+	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
+	start := func(cfg logto.Config) (*logto.Verifier, error) {
+		m, err := otellogto.Instrument(&cfg, provider)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Observer(t.Context(), logto.Event{})
+		v, err := logto.New(cfg)
+		m.Watch(v)
+		return v, err
+	}
+	issuer := logtotest.NewIssuer(t)
+	if _, err := start(logto.Config{}); err == nil {
+		t.Fatal("no error")
+	}
+	one := "logto.check.duration{logto.check.remembered=false,logto.check.result=accepted} "
+	compare(t, reader, one+"1")
+	if _, err := start(issuer.Config()); err != nil {
+		t.Fatal(err)
+	}
+	compare(t, reader, one+"2", "logto.key_set.key.count{} 0")
 }
 
 func TestMetrics(t *testing.T) {
@@ -161,10 +221,7 @@ func TestConstantAttribute(t *testing.T) {
 	reader := sdkmetric.NewManualReader()
 	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
 	for i, name := range []string{"a", "b"} {
-		m, err := otellogto.New(provider, attribute.String("logto.verifier", name))
-		if err != nil {
-			t.Fatal(err)
-		}
+		m := instrument(t, provider, attribute.String("logto.verifier", name))
 		m.Watch(newVerifier(t, logtotest.NewIssuer(t).Config()))
 		for range i + 1 {
 			m.Observe(t.Context(), logto.Event{})
@@ -408,13 +465,10 @@ func TestConcurrentUse(t *testing.T) {
 
 func BenchmarkObserve(b *testing.B) {
 	sdk, _ := newMetrics(b)
-	none, err := otellogto.New(metric.MeterProvider(noop.NewMeterProvider()))
-	if err != nil {
-		b.Fatal(err)
-	}
+	none := instrument(b, noop.NewMeterProvider())
 	for _, test := range []struct {
 		name  string
-		m     *otellogto.Metrics
+		m     metrics
 		event logto.Event
 	}{
 		{"accepted", sdk, logto.Event{Remembered: true, Duration: time.Microsecond}},

@@ -12,28 +12,45 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// Revocations are the metrics of one revocation.List. They are made by
-// NewRevocations and safe for concurrent use.
+// Revocations are the metrics of a revocation.List. They are made by
+// [InstrumentRevocations] and safe for concurrent use.
 type Revocations struct {
 	events metric.Int64Counter
 	set    func(more ...attribute.KeyValue) metric.MeasurementOption
 	list   atomic.Pointer[revocation.List]
 }
 
-// NewRevocations makes metrics of a list:
+// InstrumentRevocations sets the Observer of a Config that [revocation.New] gets next:
 //
-//	m, err := otellogto.NewRevocations(meterProvider)
+//	revocations, err := otellogto.InstrumentRevocations(&cfg, otel.GetMeterProvider())
 //	…
-//	list, err := revocation.New(revocation.Config{Observer: m.Observe, …})
+//	list, err := revocation.New(cfg)
 //	…
-//	m.Watch(list)
+//	revocations.Watch(list)
 //
-// If a program has several lists, tell them apart by a constant attribute of each. The
-// requests that a list refuses are those of the Verifier's Metrics with the error.type
-// revoked.
-func NewRevocations(provider metric.MeterProvider, constant ...attribute.KeyValue) (*Revocations, error) {
+// All else is as with [Instrument]. The requests that a list refuses are those of the
+// Verifier's Metrics with the error.type revoked.
+func InstrumentRevocations(cfg *revocation.Config, provider metric.MeterProvider, constant ...attribute.KeyValue) (*Revocations, error) {
+	if cfg == nil {
+		return nil, errors.New("otellogto: the revocation.Config is nil")
+	}
+	m, err := newRevocations(provider, constant)
+	if err != nil {
+		return nil, err
+	}
+	before := cfg.Observer
+	cfg.Observer = func(e revocation.Event) {
+		if before != nil {
+			before(e)
+		}
+		m.observe(e)
+	}
+	return m, nil
+}
+
+func newRevocations(provider metric.MeterProvider, constant []attribute.KeyValue) (*Revocations, error) {
 	if provider == nil {
-		return nil, errors.New("otellogto: the meter provider is nil: otel.GetMeterProvider() is the global one")
+		return nil, errNoProvider
 	}
 	m := &Revocations{set: func(more ...attribute.KeyValue) metric.MeasurementOption {
 		return metric.WithAttributeSet(attribute.NewSet(append(slices.Clone(constant), more...)...))
@@ -78,12 +95,11 @@ func NewRevocations(provider metric.MeterProvider, constant ...attribute.KeyValu
 	return m, nil
 }
 
-// Observe is for revocation.Config.Observer.
-func (m *Revocations) Observe(e revocation.Event) {
+func (m *Revocations) observe(e revocation.Event) {
 	event, outcome := labels.Revocation(e)
 	m.events.Add(context.Background(), 1, m.set(attribute.String("logto.revocation.event", event), attribute.String("logto.revocation.outcome", outcome)))
 }
 
-// Watch adds the size of the list, the age of its copy and whether it is ready, read
-// at each collection. Nil takes them away.
+// Watch adds the size of the list, the age of its copy and whether it is ready, in place of
+// those of another one. They are read at each collection. Nil takes them away.
 func (m *Revocations) Watch(list *revocation.List) { m.list.Store(list) }

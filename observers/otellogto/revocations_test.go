@@ -24,14 +24,21 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
 
-func newRevocations(t testing.TB, constant ...attribute.KeyValue) (*otellogto.Revocations, *sdkmetric.ManualReader) {
+// revocations are Revocations with what they set as the Observer.
+type revocations struct {
+	*otellogto.Revocations
+	Observe func(revocation.Event)
+}
+
+func newRevocations(t testing.TB, constant ...attribute.KeyValue) (revocations, *sdkmetric.ManualReader) {
 	t.Helper()
 	reader := sdkmetric.NewManualReader()
-	m, err := otellogto.NewRevocations(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)), constant...)
+	var cfg revocation.Config
+	m, err := otellogto.InstrumentRevocations(&cfg, sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)), constant...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m, reader
+	return revocations{m, cfg.Observer}, reader
 }
 
 func newList(t testing.TB, cfg revocation.Config) *revocation.List {
@@ -61,14 +68,21 @@ func (store) Follow(ctx context.Context, after string, apply func(string, []revo
 }
 
 func TestRevocationsNil(t *testing.T) {
-	if _, err := otellogto.NewRevocations(nil); err == nil {
-		t.Error("no error")
+	calls := 0
+	cfg := revocation.Config{Observer: func(revocation.Event) { calls++ }}
+	if _, err := otellogto.InstrumentRevocations(&cfg, nil); err == nil {
+		t.Error("no provider: no error")
 	}
-	m, err := otellogto.NewRevocations(noop.NewMeterProvider())
-	if err != nil {
+	if _, err := otellogto.InstrumentRevocations(nil, noop.NewMeterProvider()); err == nil {
+		t.Error("no Config: no error")
+	}
+	if _, err := otellogto.InstrumentRevocations(&cfg, noop.NewMeterProvider()); err != nil {
 		t.Fatal(err)
 	}
-	hostile.RevocationEvents(m.Observe, 1)
+	hostile.RevocationEvents(cfg.Observer, 1)
+	if calls == 0 {
+		t.Error("the former Observer had no calls")
+	}
 }
 
 // Webhooks, and a request that the list refuses.

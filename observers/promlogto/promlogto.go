@@ -1,11 +1,10 @@
 // Package promlogto gives Prometheus the metrics of a logto.Verifier:
 //
-//	m, err := promlogto.New(prometheus.DefaultRegisterer)
+//	metrics, err := promlogto.Instrument(&cfg, prometheus.DefaultRegisterer)
 //	…
-//	cfg.Observer = m.Observe
 //	v, err := logto.New(cfg)
 //	…
-//	m.Watch(v)
+//	metrics.Watch(v) // the age of the key set
 //
 // Their labels are taken from small fixed sets, whatever clients send.
 package promlogto
@@ -27,7 +26,7 @@ const (
 	other = "other" // what this package doesn't know
 )
 
-// Metrics are the metrics of one Verifier. They are made by New and safe for
+// Metrics are the metrics of a Verifier. They are made by [Instrument] and safe for
 // concurrent use. Their methods Describe and Collect make them a
 // prometheus.Collector, for Unregister.
 type Metrics struct {
@@ -44,14 +43,56 @@ var (
 	keysDesc = prometheus.NewDesc("logto_key_set_keys", "Usable keys in the key set.", nil, nil)
 )
 
-// New makes metrics and registers them. A registry takes those of one Verifier.
-// To have several, tell them apart by a constant label of each:
+// Instrument sets the Observer of a Config that [logto.New] gets next, so that the
+// checks and fetches of the Verifier are counted, and registers the metrics. An Observer
+// that was set is still called, first. Call it once for each Config.
 //
-//	promlogto.New(prometheus.WrapRegistererWith(prometheus.Labels{"verifier": "admin"}, reg))
-func New(reg prometheus.Registerer) (*Metrics, error) {
-	if reg == nil {
-		return nil, errors.New("promlogto: the registerer is nil")
+// Where the registerer has the metrics already, they are used on: after a New that failed,
+// or for a Verifier that takes the place of another. Of several at one time they would be
+// one sum, so tell those apart by a constant label of each:
+//
+//	promlogto.Instrument(&cfg, prometheus.WrapRegistererWith(prometheus.Labels{"verifier": "admin"}, reg))
+//
+// The error is that of the registerer, or says what is nil; the Config is then as it was.
+func Instrument(cfg *logto.Config, reg prometheus.Registerer) (*Metrics, error) {
+	if cfg == nil {
+		return nil, errors.New("promlogto: the Config is nil")
 	}
+	m, err := register(reg, newMetrics())
+	if err != nil {
+		return nil, err
+	}
+	before := cfg.Observer
+	if before == nil {
+		cfg.Observer = m.observe
+		return m, nil
+	}
+	cfg.Observer = func(ctx context.Context, e logto.Event) {
+		before(ctx, e)
+		m.observe(ctx, e)
+	}
+	return m, nil
+}
+
+// register registers metrics, or finds those that are registered.
+func register[M prometheus.Collector](reg prometheus.Registerer, m M) (M, error) {
+	if reg == nil {
+		return m, errors.New("promlogto: the registerer is nil")
+	}
+	err := reg.Register(m)
+	if err == nil {
+		return m, nil
+	}
+	var already prometheus.AlreadyRegisteredError
+	if errors.As(err, &already) {
+		if existing, ok := already.ExistingCollector.(M); ok {
+			return existing, nil
+		}
+	}
+	return m, fmt.Errorf("promlogto: %w (several in one registry: register each by prometheus.WrapRegistererWith, with the same label and another value)", err)
+}
+
+func newMetrics() *Metrics {
 	m := &Metrics{
 		checks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "logto_checks_total", Help: "Requests checked, by result, reason of a refusal, and whether the token was remembered.",
@@ -77,15 +118,10 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 	}
 	m.changes.WithLabelValues("added")
 	m.changes.WithLabelValues("removed")
-
-	if err := reg.Register(m); err != nil {
-		return nil, fmt.Errorf("promlogto: %w (if the registry has the metrics of another Verifier: register those of each by prometheus.WrapRegistererWith, with a label that tells them apart)", err)
-	}
-	return m, nil
+	return m
 }
 
-// Observe is for logto.Config.Observer.
-func (m *Metrics) Observe(_ context.Context, e logto.Event) {
+func (m *Metrics) observe(_ context.Context, e logto.Event) {
 	if e.Fetch {
 		m.fetches.WithLabelValues(labels.Fetch(e, other)).Inc()
 		m.changes.WithLabelValues("added").Add(float64(len(e.Added)))
@@ -98,8 +134,9 @@ func (m *Metrics) Observe(_ context.Context, e logto.Event) {
 	m.duration.WithLabelValues(result, remembered).Observe(e.Duration.Seconds())
 }
 
-// Watch adds the age and the number of keys of the Verifier's key set, read at
-// each scrape without starting a fetch. Nil takes them away.
+// Watch adds the age and the number of keys of the Verifier's key set, in place of those
+// of another one. They are read at each scrape without starting a fetch. Nil, which
+// logto.New gives when it fails, takes them away.
 func (m *Metrics) Watch(v *logto.Verifier) { m.verifier.Store(v) }
 
 // Describe implements prometheus.Collector.

@@ -21,13 +21,20 @@ import (
 	"github.com/seed-70fe37f4/logto/observers/promlogto"
 )
 
-func newMetrics(t testing.TB, reg prometheus.Registerer) *promlogto.Metrics {
+// metrics are Metrics with what they set as the Observer.
+type metrics struct {
+	*promlogto.Metrics
+	Observe func(context.Context, logto.Event)
+}
+
+func newMetrics(t testing.TB, reg prometheus.Registerer) metrics {
 	t.Helper()
-	m, err := promlogto.New(reg)
+	var cfg logto.Config
+	m, err := promlogto.Instrument(&cfg, reg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m
+	return metrics{m, cfg.Observer}
 }
 
 func newVerifier(t testing.TB, cfg logto.Config) *logto.Verifier {
@@ -45,36 +52,117 @@ func wrap(reg prometheus.Registerer, verifier string) prometheus.Registerer {
 }
 
 func TestRegistration(t *testing.T) {
-	if _, err := promlogto.New(nil); err == nil {
-		t.Error("nil: no error")
-	}
-	const hint = "WrapRegistererWith"
 	for _, test := range []struct {
 		name    string
-		refused bool
-		second  func(*prometheus.Registry) prometheus.Registerer
+		first   func(*prometheus.Registry) prometheus.Registerer
+		second  func(*prometheus.Registry) prometheus.Registerer // nil: none
+		refused string
+		checks  []string // of one check by each
 	}{
-		{"the same registry", true, func(r *prometheus.Registry) prometheus.Registerer { return wrap(r, "a") }},
-		{"without a label beside one with", true, func(r *prometheus.Registry) prometheus.Registerer { return r }},
-		{"another label's value", false, func(r *prometheus.Registry) prometheus.Registerer { return wrap(r, "b") }},
-		{"another registry", false, func(*prometheus.Registry) prometheus.Registerer { return prometheus.NewRegistry() }},
+		{"nil", plain, func(*prometheus.Registry) prometheus.Registerer { return nil }, "nil", nil},
+		{"with a label beside one without", plain, labelled("b"), "WrapRegistererWith", nil},
+		{"without a label beside one with", labelled("a"), plain, "WrapRegistererWith", nil},
+		{"the names are taken by others", func(reg *prometheus.Registry) prometheus.Registerer {
+			reg.MustRegister(struct{ prometheus.Collector }{newMetrics(t, prometheus.NewRegistry()).Metrics})
+			return nil
+		}, plain, "WrapRegistererWith", nil},
+		{"the same registry", plain, plain, "", []string{"{reason=none,remembered=false,result=accepted} 2"}},
+		{"the same label", labelled("a"), labelled("a"), "", []string{"{reason=none,remembered=false,result=accepted,verifier=a} 2"}},
+		{"another label's value", labelled("a"), labelled("b"), "",
+			[]string{"{reason=none,remembered=false,result=accepted,verifier=a} 1", "{reason=none,remembered=false,result=accepted,verifier=b} 1"}},
+		{"another registry", plain, func(*prometheus.Registry) prometheus.Registerer { return prometheus.NewRegistry() }, "",
+			[]string{"{reason=none,remembered=false,result=accepted} 1"}},
 	} {
-		reg := prometheus.NewRegistry()
-		first := newMetrics(t, wrap(reg, "a"))
-		_, err := promlogto.New(test.second(reg))
-		if (err != nil) != test.refused || err != nil && !strings.Contains(err.Error(), hint) {
-			t.Errorf("%s: error %v", test.name, err)
-		}
-		first.Observe(context.Background(), logto.Event{})
-		if _, err := reg.Gather(); err != nil {
-			t.Errorf("%s: %v", test.name, err)
-		}
+		t.Run(test.name, func(t *testing.T) {
+			reg := prometheus.NewRegistry()
+			var observers []func(context.Context, logto.Event)
+			if first := test.first(reg); first != nil {
+				observers = append(observers, newMetrics(t, first).Observe)
+			}
+			calls := 0
+			cfg := logto.Config{Observer: func(context.Context, logto.Event) { calls++ }}
+			_, err := promlogto.Instrument(&cfg, test.second(reg))
+			if test.refused != "" {
+				if err == nil || !strings.Contains(err.Error(), test.refused) {
+					t.Errorf("error %v", err)
+				}
+				cfg.Observer(t.Context(), logto.Event{})
+				if calls != 1 {
+					t.Errorf("%d calls", calls)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, observe := range append(observers, cfg.Observer) {
+				observe(t.Context(), logto.Event{})
+			}
+			for i := range test.checks {
+				test.checks[i] = "logto_checks_total" + test.checks[i]
+			}
+			compare(t, reg, strings.Join(test.checks, "\n"), "logto_checks_total")
+		})
+	}
+	if _, err := promlogto.Instrument(nil, prometheus.NewRegistry()); err == nil {
+		t.Error("nil: no error")
 	}
 	reg := prometheus.NewRegistry()
 	if !reg.Unregister(newMetrics(t, reg)) {
 		t.Error("not unregistered")
 	}
-	newMetrics(t, reg)
+}
+
+func plain(reg *prometheus.Registry) prometheus.Registerer { return reg }
+
+func labelled(verifier string) func(*prometheus.Registry) prometheus.Registerer {
+	return func(reg *prometheus.Registry) prometheus.Registerer { return wrap(reg, verifier) }
+}
+
+// An Observer that was set is called too, and first.
+func TestFormerObserver(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	var seen []string
+	cfg := logto.Config{Observer: func(_ context.Context, e logto.Event) {
+		n, err := testutil.GatherAndCount(reg, "logto_check_duration_seconds")
+		seen = append(seen, fmt.Sprint(e.Reason, " ", n, " ", err))
+	}}
+	if _, err := promlogto.Instrument(&cfg, reg); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Observer(t.Context(), logto.Event{Reason: "expired"})
+	if want := []string{"expired 0 <nil>"}; !slices.Equal(seen, want) {
+		t.Errorf("seen %q", seen)
+	}
+	compare(t, reg, "logto_checks_total{reason=expired,remembered=false,result=refused} 1", "logto_checks_total")
+}
+
+// A New that fails leaves metrics that can be read, and the next one goes on with them.
+func TestNewFails(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	start := func(cfg logto.Config) (*logto.Verifier, error) {
+		m, err := promlogto.Instrument(&cfg, reg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := logto.New(cfg)
+		m.Watch(v)
+		return v, err
+	}
+	issuer := logtotest.NewIssuer(t)
+	if _, err := start(logto.Config{}); err == nil {
+		t.Fatal("no error")
+	}
+	names := []string{"logto_key_set_keys", "logto_checks_total"}
+	compare(t, reg, "", names...)
+	v, err := start(issuer.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Verify(t.Context(), issuer.Token(logtotest.Token{})); err != nil {
+		t.Fatal(err)
+	}
+	compare(t, reg, "logto_checks_total{reason=none,remembered=false,result=accepted} 1\nlogto_key_set_keys{} 1", names...)
 }
 
 // compare compares the named metrics with the expected exposition, passing over

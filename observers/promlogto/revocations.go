@@ -2,7 +2,6 @@ package promlogto
 
 import (
 	"errors"
-	"fmt"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,8 +9,8 @@ import (
 	"github.com/seed-70fe37f4/logto/revocation"
 )
 
-// Revocations are the metrics of one revocation.List. They are made by
-// NewRevocations and safe for concurrent use. Their methods Describe and Collect
+// Revocations are the metrics of a revocation.List. They are made by
+// [InstrumentRevocations] and safe for concurrent use. Their methods Describe and Collect
 // make them a prometheus.Collector, for Unregister.
 type Revocations struct {
 	events *prometheus.CounterVec
@@ -27,39 +26,47 @@ var (
 		"1 if the list is ready, 0 before the first copy of the store and while the copy is older than MaxStale.", nil, nil)
 )
 
-// NewRevocations makes metrics of a list and registers them:
+// InstrumentRevocations sets the Observer of a Config that [revocation.New] gets next, and
+// registers the metrics:
 //
-//	m, err := promlogto.NewRevocations(prometheus.DefaultRegisterer)
+//	revocations, err := promlogto.InstrumentRevocations(&cfg, prometheus.DefaultRegisterer)
 //	…
-//	list, err := revocation.New(revocation.Config{Observer: m.Observe, …})
+//	list, err := revocation.New(cfg)
 //	…
-//	m.Watch(list)
+//	revocations.Watch(list)
 //
-// A registry takes those of one list: see New for several. The requests that a list
-// refuses are those of the Verifier's Metrics with the reason revoked.
-func NewRevocations(reg prometheus.Registerer) (*Revocations, error) {
-	if reg == nil {
-		return nil, errors.New("promlogto: the registerer is nil")
+// All else is as with [Instrument]. The requests that a list refuses are those of the
+// Verifier's Metrics with the reason revoked.
+func InstrumentRevocations(cfg *revocation.Config, reg prometheus.Registerer) (*Revocations, error) {
+	if cfg == nil {
+		return nil, errors.New("promlogto: the revocation.Config is nil")
 	}
+	m, err := register(reg, newRevocations())
+	if err != nil {
+		return nil, err
+	}
+	before := cfg.Observer
+	cfg.Observer = func(e revocation.Event) {
+		if before != nil {
+			before(e)
+		}
+		m.events.WithLabelValues(labels.Revocation(e)).Inc()
+	}
+	return m, nil
+}
+
+func newRevocations() *Revocations {
 	m := &Revocations{events: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "logto_revocation_events_total", Help: "Webhooks, logouts, calls of Revoke and changes of the store's state, by what became of them.",
 	}, []string{"event", "outcome"})}
 	for _, first := range labels.FirstRevocations() {
 		m.events.WithLabelValues(first[0], first[1])
 	}
-	if err := reg.Register(m); err != nil {
-		return nil, fmt.Errorf("promlogto: %w (if the registry has the metrics of another list: register those of each by prometheus.WrapRegistererWith, with a label that tells them apart)", err)
-	}
-	return m, nil
+	return m
 }
 
-// Observe is for revocation.Config.Observer.
-func (m *Revocations) Observe(e revocation.Event) {
-	m.events.WithLabelValues(labels.Revocation(e)).Inc()
-}
-
-// Watch adds the size of the list, the age of its copy and whether it is ready, read
-// at each scrape. Nil takes them away.
+// Watch adds the size of the list, the age of its copy and whether it is ready, in place of
+// those of another one. They are read at each scrape. Nil takes them away.
 func (m *Revocations) Watch(list *revocation.List) { m.list.Store(list) }
 
 // Describe implements prometheus.Collector.

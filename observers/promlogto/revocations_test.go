@@ -22,13 +22,20 @@ import (
 	"github.com/seed-70fe37f4/logto/revocation"
 )
 
-func newRevocations(t testing.TB, reg prometheus.Registerer) *promlogto.Revocations {
+// revocations are Revocations with what they set as the Observer.
+type revocations struct {
+	*promlogto.Revocations
+	Observe func(revocation.Event)
+}
+
+func newRevocations(t testing.TB, reg prometheus.Registerer) revocations {
 	t.Helper()
-	m, err := promlogto.NewRevocations(reg)
+	var cfg revocation.Config
+	m, err := promlogto.InstrumentRevocations(&cfg, reg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m
+	return revocations{m, cfg.Observer}
 }
 
 func newList(t testing.TB, cfg revocation.Config) *revocation.List {
@@ -85,21 +92,44 @@ func (s *store) set(up bool) {
 }
 
 func TestRevocationsRegistration(t *testing.T) {
-	if _, err := promlogto.NewRevocations(nil); err == nil {
-		t.Error("nil: no error")
+	calls := 0
+	cfg := revocation.Config{Observer: func(revocation.Event) { calls++ }}
+	for name, try := range map[string]func() error{
+		"no registerer": func() error { _, err := promlogto.InstrumentRevocations(&cfg, nil); return err },
+		"no Config": func() error {
+			_, err := promlogto.InstrumentRevocations(nil, prometheus.NewRegistry())
+			return err
+		},
+		"with a label beside one without": func() error {
+			reg := prometheus.NewRegistry()
+			newRevocations(t, reg)
+			_, err := promlogto.InstrumentRevocations(&cfg, wrap(reg, "a"))
+			return err
+		},
+	} {
+		if try() == nil {
+			t.Errorf("%s: no error", name)
+		}
 	}
 	reg := prometheus.NewRegistry()
-	m := newRevocations(t, reg)
 	newMetrics(t, reg) // beside those of a Verifier
-	if _, err := promlogto.NewRevocations(reg); err == nil || !strings.Contains(err.Error(), "WrapRegistererWith") {
-		t.Errorf("a second one: error %v", err)
+	m := newRevocations(t, reg)
+	if _, err := promlogto.InstrumentRevocations(&cfg, reg); err != nil {
+		t.Fatal(err)
+	}
+	m.Observe(revocation.Event{Kind: "store", Outcome: "lost"})
+	cfg.Observer(revocation.Event{Kind: "store", Outcome: "lost"})
+	compare(t, reg, "logto_revocation_events_total{event=store,outcome=lost} 2", "logto_revocation_events_total")
+	if calls != 1 {
+		t.Errorf("the former Observer had %d calls", calls)
 	}
 	if !reg.Unregister(m) {
 		t.Error("not unregistered")
 	}
 	reg = prometheus.NewRegistry()
-	newRevocations(t, wrap(reg, "a"))
+	newRevocations(t, wrap(reg, "a")).Observe(revocation.Event{Kind: "store", Outcome: "lost"})
 	newRevocations(t, wrap(reg, "b"))
+	compare(t, reg, "logto_revocation_events_total{event=store,outcome=lost,verifier=a} 1", "logto_revocation_events_total")
 }
 
 // A list without a store: webhooks, and a request that it refuses.

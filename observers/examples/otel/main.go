@@ -61,12 +61,11 @@ func run(ctx context.Context, addr string, every time.Duration, out, telemetry i
 	if err != nil {
 		return err
 	}
-	metrics, err := otellogto.New(meters)
+	cfg := issuer.Config()
+	metrics, err := otellogto.Instrument(&cfg, meters)
 	if err != nil {
 		return err
 	}
-	cfg := issuer.Config()
-	cfg.Observer = metrics.Observe
 	v, err := logto.New(cfg)
 	if err != nil {
 		return err

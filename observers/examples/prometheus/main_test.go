@@ -23,16 +23,20 @@ func TestPrintedCommands(t *testing.T) {
 	ended := make(chan error)
 	go func() { ended <- run(ctx, "127.0.0.1:0", in) }()
 	metrics, n := demotest.Try(t, out)
-	if n != 8 {
+	if n != 10 {
 		t.Errorf("%d commands", n)
 	}
 	for _, want := range []string{
 		`logto_checks_total{reason="none",remembered="false",result="accepted"} 1`,
-		`logto_checks_total{reason="missing_scope",remembered="false",result="refused"} 1`,
-		`logto_check_duration_seconds_count{remembered="false",result="refused"} 6`,
+		`logto_checks_total{reason="missing_scope",remembered="true",result="refused"} 1`,
+		`logto_check_duration_seconds_count{remembered="false",result="refused"} 5`,
 		`logto_key_set_fetches_total{result="fetched"} 1`,
 		`logto_key_set_keys 1`,
 		`logto_key_set_age_seconds `,
+		`logto_revocation_events_total{event="User.SuspensionStatus.Updated",outcome="revoked"} 1`,
+		`logto_revocation_entries 1`,
+		`logto_revocation_ready 1`,
+		`logto_checks_total{reason="revoked",remembered="true",result="refused"} 1`,
 	} {
 		if !strings.Contains(metrics, "\n"+want) {
 			t.Errorf("no %s in\n%s", want, metrics)

@@ -42,26 +42,56 @@ func API(v *logto.Verifier) *http.ServeMux {
 	return mux
 }
 
-// Print prints commands for the API at url.
+// Print prints tokens as shell variables, and commands for the API at url that use them.
 func Print(out io.Writer, url string, issuer *logtotest.Issuer) {
 	type token = logtotest.Token
+	fmt.Fprint(out, "Paste these tokens into a shell, then the commands:\n\n")
+	for _, t := range []struct{ name, token string }{
+		{"ALICE", issuer.Token(token{User: "alice"})},
+		{"OPAQUE", issuer.OpaqueToken()},
+		{"ID_TOKEN", issuer.IDToken("alice")},
+		{"EXPIRED", issuer.Token(token{ExpiresIn: -time.Hour})},
+		{"FORGED", logtotest.BadSignature(issuer.Token(token{}))},
+	} {
+		fmt.Fprintf(out, "%s=%s\n", t.name, t.token)
+	}
+	fmt.Fprintln(out)
 	for _, try := range []struct {
 		what, path, token string
 	}{
-		{"200: once checked, then remembered: repeat it", "/api/hello", issuer.Token(token{User: "alice"})},
+		{"200: once checked, then remembered: repeat it", "/api/hello", "ALICE"},
 		{"401: no_token", "/api/hello", ""},
-		{"401: opaque_token", "/api/hello", issuer.OpaqueToken()},
-		{"401: wrong_type", "/api/hello", issuer.IDToken("alice")},
-		{"401: expired", "/api/hello", issuer.Token(token{ExpiresIn: -time.Hour})},
-		{"401: signature", "/api/hello", logtotest.BadSignature(issuer.Token(token{}))},
-		{"403: missing_scope", "/api/things", issuer.Token(token{User: "alice"})},
+		{"401: opaque_token", "/api/hello", "OPAQUE"},
+		{"401: wrong_type", "/api/hello", "ID_TOKEN"},
+		{"401: expired", "/api/hello", "EXPIRED"},
+		{"401: signature", "/api/hello", "FORGED"},
+		{"403: missing_scope", "/api/things", "ALICE"},
 	} {
-		header := ""
-		if try.token != "" {
-			header = " -H 'Authorization: Bearer " + try.token + "'"
-		}
-		fmt.Fprintf(out, "# %s\ncurl -i%s %s%s\n\n", try.what, header, url, try.path)
+		command(out, url, try.what, try.path, try.token)
 	}
+}
+
+// PrintSuspension prints Logto's webhook, as it sends it when an administrator suspends
+// alice, a command that delivers it to path, and one that shows what came of it.
+func PrintSuspension(out io.Writer, url, path string, issuer *logtotest.Issuer) error {
+	event := issuer.Webhook("User.SuspensionStatus.Updated", map[string]any{"data": map[string]any{"id": "alice", "isSuspended": true}})
+	body, err := io.ReadAll(event.Body)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "EVENT='%s'\nSIGNATURE=%s\n\n", body, event.Header.Get("logto-signature-sha-256"))
+	fmt.Fprintf(out, "# 200: an administrator suspends alice, and Logto sends its webhook\n"+
+		"curl -i -H \"logto-signature-sha-256: $SIGNATURE\" -d \"$EVENT\" %s%s\n\n", url, path)
+	command(out, url, "401: revoked", "/api/hello", "ALICE")
+	return nil
+}
+
+func command(out io.Writer, url, what, path, token string) {
+	header := ""
+	if token != "" {
+		header = ` -H "Authorization: Bearer $` + token + `"`
+	}
+	fmt.Fprintf(out, "# %s\ncurl -i%s %s%s\n\n", what, header, url, path)
 }
 
 // Listen listens on addr. The error says what to do.
