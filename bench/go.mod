@@ -8,7 +8,7 @@ require (
 	github.com/coreos/go-oidc/v3 v3.21.0
 	github.com/golang-jwt/jwt/v5 v5.3.1
 	github.com/lestrrat-go/jwx/v2 v2.1.7
-	github.com/seed-70fe37f4/logto v0.0.0
+	github.com/seed-70fe37f4/logto v0.1.0
 )
 
 require (

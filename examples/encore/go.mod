@@ -4,7 +4,7 @@ go 1.25.0
 
 require (
 	encore.dev v1.57.13
-	github.com/seed-70fe37f4/logto v0.0.0
+	github.com/seed-70fe37f4/logto v0.1.0
 )
 
 require (

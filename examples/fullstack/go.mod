@@ -6,7 +6,7 @@ ignore ./node_modules
 
 require (
 	github.com/rs/cors v1.11.1
-	github.com/seed-70fe37f4/logto v0.0.0
+	github.com/seed-70fe37f4/logto v0.1.0
 )
 
 require (

@@ -4,7 +4,7 @@ go 1.25.0
 
 require (
 	github.com/redis/go-redis/v9 v9.22.0
-	github.com/seed-70fe37f4/logto v0.0.0
+	github.com/seed-70fe37f4/logto v0.1.0
 )
 
 require (
