@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 	}
 	// This is only told, and read once a process.
 	for name, value := range map[string]string{"HTTPS_PROXY": "http://proxy.example.net:3128", "HTTP_PROXY": "", "NO_PROXY": "logto.app,example.test,a.test", "REQUEST_METHOD": ""} {
-		_, _ = os.Setenv(name, value), os.Unsetenv(strings.ToLower(name))
+		_, _ = os.Unsetenv(strings.ToLower(name)), os.Setenv(name, value) // one name, on Windows
 	}
 	newTransport = func() http.RoundTripper {
 		return &http.Transport{

@@ -1546,7 +1546,7 @@ func TestReplayServers(t *testing.T) {
 		t.Errorf("after the replay: %d", status)
 	}
 	r := replayed(t, "-endpoint", logtoServer, "-to", "http://127.0.0.1:1/")
-	r.want(t, 1, "connection refused")
+	r.want(t, 1, "refused")
 
 	if runtime.GOOS == "windows" {
 		t.Skip("no signal to send")
