@@ -514,6 +514,44 @@ func TestDecodeGivesCopies(t *testing.T) {
 	}
 }
 
+// What no field is for is copied for a field that gets the rest. Only the encoding/json of Go
+// 1.27 has such, so the shape is made by hand.
+func TestDecodeRest(t *testing.T) {
+	type rest struct {
+		Sub  string `json:"sub"`
+		Rest map[string]any
+	}
+	type pointer struct {
+		Sub  string `json:"sub"`
+		Rest *map[string]any
+	}
+	holds := map[string]any{"x": &subject{}}
+	var none *map[string]any
+	for _, test := range []struct {
+		name string
+		into any // a struct, or a pointer to one that is there
+		want string
+	}{
+		{"a map", &rest{}, `{"x":{"sub":"a","Sub":"b"},"y":{"SUB":"c"}}`},
+		{"a map that holds a pointer", &rest{Rest: holds}, `{"x":{"sub":"a"},"y":{"SUB":"c"}}`},
+		{"a pointer to one", &pointer{Rest: &holds}, `{"x":{"sub":"a"},"y":{"SUB":"c"}}`},
+		{"a nil pointer", &pointer{Rest: none}, `{"x":{"sub":"a","Sub":"b"},"y":{"SUB":"c"}}`},
+		{"what isn't there yet", nil, `{"x":{"sub":"a","Sub":"b"},"y":{"SUB":"c"}}`},
+	} {
+		sub := &field{name: "sub", tagged: true, path: []int{0}, shape: &shape{kind: plain}}
+		s := &shape{kind: fields, exact: map[string]*field{"sub": sub}, folded: map[string]*field{"SUB": sub},
+			rest: &field{path: []int{1}, shape: &shape{kind: open}}}
+		var v reflect.Value
+		if test.into != nil {
+			v = reflect.ValueOf(test.into).Elem()
+		}
+		d := decoder{scanner: scanner{data: `{"Sub":1,"x":{"sub":"a","Sub":"b"},"SUB":2,"y":{"SUB":"c"}}`}}
+		if err := d.value(s, v, true); err != nil || string(d.out) != test.want {
+			t.Errorf("%s: %s, %v; want %s", test.name, d.out, err, test.want)
+		}
+	}
+}
+
 // Errors are encoding/json's, and can be told apart.
 func TestDecodeErrors(t *testing.T) {
 	var wrongType *json.UnmarshalTypeError

@@ -33,8 +33,8 @@ type embedsStruct struct {
 }
 
 type embedsMap struct {
-	Sub  string         `json:"sub"`
 	Rest map[string]any `json:",embed"`
+	Sub  string         `json:"sub"`
 }
 
 type embedsSubjects struct {
@@ -78,7 +78,7 @@ func TestDecodeV2(t *testing.T) {
 		{"a struct, members of both", `{"sub":"a","Sub":"b","plan":"c"}`, &embedsStruct{}, &embedsStruct{Sub: "a", Rest: untagged{Plan: "c"}}},
 		{"a struct, two for one field", `{"sub":"a","plan":"b","PLAN":"c"}`, &embedsStruct{}, nil},
 		{"a map gets the rest", `{"sub":"a","plan":"b","n":{"X":1,"x":2}}`, &embedsMap{},
-			&embedsMap{"a", map[string]any{"plan": "b", "n": map[string]any{"X": 1.0, "x": 2.0}}}},
+			&embedsMap{Sub: "a", Rest: map[string]any{"plan": "b", "n": map[string]any{"X": 1.0, "x": 2.0}}}},
 		{"a map, the field in another case before", `{"Sub":"b","sub":"a"}`, &embedsMap{}, &embedsMap{Sub: "a"}},
 		{"a map, the field in another case alone", `{"Sub":"b"}`, &embedsMap{}, &embedsMap{}},
 		{"a map, its own name is none", `{"Rest":1,"rest":2}`, &embedsMap{}, &embedsMap{Rest: map[string]any{"Rest": 1.0, "rest": 2.0}}},
