@@ -260,8 +260,8 @@ func TestConfigFile(t *testing.T) {
 	if want := []string{"ApiResourceIndicator", "ClientId", "Issuer", "JwksUri"}; !slices.Equal(names, want) {
 		t.Fatalf("got names %q, want %q", names, want)
 	}
-	if values["JwksUri"] != values["Issuer"]+"/jwks" {
-		t.Errorf("got JwksUri %q, want that of the issuer", values["JwksUri"])
+	if !strings.HasSuffix(values["JwksUri"], "/oidc/jwks") {
+		t.Errorf("got JwksUri %q, want /oidc/jwks at its end", values["JwksUri"])
 	}
 	if _, err := New(Config{Issuer: values["Issuer"], JWKSURI: values["JwksUri"],
 		APIResource: values["ApiResourceIndicator"], ClientID: values["ClientId"]}); err != nil {
