@@ -197,3 +197,24 @@ func (k *Key) UnmarshalJSON(b []byte) error {
 	}
 	return nil
 }
+
+// Verifies tells whether a signature is the key's own over the input of a compact JWS.
+func (k *Key) Verifies(input string, signature []byte) bool {
+	h := k.hash().New()
+	_, _ = h.Write([]byte(input))
+	sum := h.Sum(nil)
+	switch signer := k.signer.(type) {
+	case *rsa.PrivateKey:
+		if k.Algorithm == "PS256" {
+			return rsa.VerifyPSS(&signer.PublicKey, k.hash(), sum, signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
+		}
+		return rsa.VerifyPKCS1v15(&signer.PublicKey, k.hash(), sum, signature) == nil
+	case *ecdsa.PrivateKey:
+		size := (signer.Params().BitSize + 7) / 8
+		if len(signature) != 2*size {
+			return false
+		}
+		return ecdsa.Verify(&signer.PublicKey, sum, new(big.Int).SetBytes(signature[:size]), new(big.Int).SetBytes(signature[size:]))
+	}
+	return false
+}

@@ -1,0 +1,520 @@
+package emulator_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed-70fe37f4/logto"
+	"github.com/seed-70fe37f4/logto/emulator"
+)
+
+// A page signs in as @logto/browser does, gets tokens, and the API takes them.
+func TestSignIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		em, b := newMemory(t, emulator.Config{})
+		things := newAPI(t, inMemory(em), logto.Scopes("read:things"))
+		first := b.exchange(b.signIn("alice"))
+		got := first.json(t)
+		if first.status != 200 || got["token_type"] != "Bearer" || got["expires_in"] != 3600.0 || len(first.text(t, "access_token")) != 43 {
+			t.Errorf("answer %v", got)
+		}
+		if header, claims := decode(t, first.text(t, "id_token")); header["typ"] != nil || claims["sub"] != "alice" || claims["aud"] != "page" {
+			t.Errorf("ID token %v %v", header, claims)
+		}
+		if status := ask(things, first.text(t, "access_token")); status != 401 {
+			t.Errorf("opaque token: %d", status)
+		}
+		if status := ask(things, first.text(t, "id_token")); status != 401 {
+			t.Errorf("ID token: %d", status)
+		}
+		second := b.refresh(first.text(t, "refresh_token"), "resource", api)
+		if status := ask(things, second.text(t, "access_token")); status != 200 {
+			t.Errorf("access token: %d, %s", status, second.body)
+		}
+		info := b.get("/oidc/me", "Authorization", "Bearer "+first.text(t, "access_token"))
+		if info.text(t, "sub") != "alice" || info.text(t, "email") != "alice@example.test" {
+			t.Errorf("userinfo %d %s", info.status, info.body)
+		}
+		// Whoever is signed in comes back without a page, as does whom a hint names.
+		for _, test := range []struct{ name, hint, want string }{{"the session", "", "alice"}, {"a hint", "carol", "carol"}, {"by mail", "bob@example.test", "bob"}} {
+			back := b.get("/oidc/auth?" + authorization("login_hint", test.hint).Encode()).location(t)
+			_, claims := decode(t, b.exchange(back.Query().Get("code")).text(t, "id_token"))
+			if claims["sub"] != test.want || back.Query().Get("iss") != em.Endpoint()+"/oidc" {
+				t.Errorf("%s: %v, %v", test.name, back, claims)
+			}
+		}
+	})
+}
+
+// What a user gets of the scopes asked for, by kind of token.
+func TestPermissions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, b := newMemory(t, emulator.Config{})
+		for _, test := range []struct {
+			user, resource, organization string
+			status                       int
+			scope                        string
+		}{
+			{"alice", api, "", 200, "read:things"},
+			{"bob", api, "", 200, ""},
+			{"carol", api, "", 200, "read:things write:things"},
+			{"alice", "", "acme", 200, "read:members"},
+			{"alice", api, "acme", 200, "read:things"},
+			{"alice", "", "umbrella", 403, ""},
+			{"alice", api, "umbrella", 403, ""},
+			{"alice", api, "nowhere", 403, ""},
+			{"bob", "", "acme", 403, ""},
+			// She writes by her global role, in umbrella too.
+			{"carol", api, "umbrella", 200, "read:things write:things"},
+			{"alice", "", "", 200, "openid offline_access profile email roles urn:logto:scope:organizations urn:logto:scope:organization_roles"},
+			{"alice", "https://other.example.test", "", 400, ""},
+		} {
+			first := newBrowser(t, b.em)
+			code := first.signIn(test.user)
+			token := first.exchange(code).text(t, "refresh_token")
+			var more []string
+			if test.resource != "" {
+				more = append(more, "resource", test.resource)
+			}
+			if test.organization != "" {
+				more = append(more, "organization_id", test.organization)
+			}
+			a := first.refresh(token, more...)
+			if a.status != test.status || a.status == 200 && a.text(t, "scope") != test.scope {
+				t.Errorf("%s, %q in %q: %d %s", test.user, test.resource, test.organization, a.status, a.body)
+			}
+		}
+	})
+}
+
+// The refusals of the token endpoint, in Logto's form.
+func TestTokenRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, b := newMemory(t, emulator.Config{})
+		basic := func(id, secret string) []string {
+			r := b.request("GET", "/", "")
+			r.SetBasicAuth(id, secret)
+			return []string{"Authorization", r.Header.Get("Authorization")}
+		}
+		for _, test := range []struct {
+			name, form string
+			header     []string
+			status     int
+			code       string
+		}{
+			{"nothing", "", nil, 400, "invalid_request"},
+			{"no such client", "client_id=x&grant_type=refresh_token", nil, 401, "invalid_client"},
+			{"no grant type", "client_id=page", nil, 400, "invalid_request"},
+			{"another grant type", "client_id=page&grant_type=password&username=alice&password=x", nil, 400, "unsupported_grant_type"},
+			{"no secret", "client_id=machine&grant_type=client_credentials&resource=" + api, nil, 401, "invalid_client"},
+			{"wrong secret", "client_id=machine&client_secret=x&grant_type=client_credentials&resource=" + api, nil, 401, "invalid_client"},
+			{"wrong secret by header", "grant_type=client_credentials&resource=" + api, basic("machine", "x"), 401, "invalid_client"},
+			{"two secrets", "client_secret=machine-secret&grant_type=client_credentials&resource=" + api, basic("machine", "machine-secret"), 400, "invalid_request"},
+			{"two clients", "client_id=page&grant_type=client_credentials&resource=" + api, basic("machine", "machine-secret"), 400, "invalid_request"},
+			{"a secret of a page", "client_id=page&client_secret=x&grant_type=refresh_token&refresh_token=x", nil, 401, "invalid_client"},
+			{"bearer", "grant_type=client_credentials", []string{"Authorization", "Bearer x"}, 400, "invalid_request"},
+			{"twice", "client_id=page&client_id=page&grant_type=refresh_token", nil, 400, "invalid_request"},
+			{"a machine for nothing", "client_id=machine&client_secret=machine-secret&grant_type=client_credentials", nil, 400, "invalid_target"},
+			{"an unknown resource", "client_id=machine&client_secret=machine-secret&grant_type=client_credentials&resource=https://x.test", nil, 400, "invalid_target"},
+			{"two resources", "client_id=machine&client_secret=machine-secret&grant_type=client_credentials&resource=https://x.test&resource=" + api, nil, 400, "invalid_target"},
+			{"two in one", "client_id=machine&client_secret=machine-secret&grant_type=client_credentials&resource=https://x.test," + api, nil, 400, "invalid_target"},
+			{"no member", "client_id=machine&client_secret=machine-secret&grant_type=client_credentials&organization_id=umbrella", nil, 403, "access_denied"},
+			{"a page as a machine", "client_id=page&grant_type=client_credentials&resource=" + api, nil, 400, "unauthorized_client"},
+			{"a web application as a machine", "client_id=web&client_secret=web-secret&grant_type=client_credentials&resource=" + api, nil, 400, "unauthorized_client"},
+			{"no such code", "client_id=page&grant_type=authorization_code&code=x", nil, 400, "invalid_grant"},
+			{"no such refresh token", "client_id=page&grant_type=refresh_token&refresh_token=x", nil, 400, "invalid_grant"},
+			{"exchange by a page", "client_id=page&grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token=pat_alice&subject_token_type=urn:logto:token-type:personal_access_token", nil, 400, "unauthorized_client"},
+			{"no such token to exchange", "client_id=machine&client_secret=machine-secret&grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token=pat_x&subject_token_type=urn:logto:token-type:personal_access_token", nil, 400, "invalid_grant"},
+			{"no such type to exchange", "client_id=machine&client_secret=machine-secret&grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token=pat_alice&subject_token_type=urn:ietf:params:oauth:token-type:jwt", nil, 400, "invalid_request"},
+		} {
+			form, err := url.ParseQuery(test.form)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a := b.post("/oidc/token", form, test.header...)
+			if a.status != test.status || a.text(t, "error") != test.code || a.text(t, "code") != "oidc."+test.code || a.text(t, "message") == "" || a.text(t, "error_description") == "" {
+				t.Errorf("%s: %d %s", test.name, a.status, a.body)
+			}
+		}
+	})
+}
+
+// Machines, by each way to send the secret, and as JSON.
+func TestMachine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		em, b := newMemory(t, emulator.Config{})
+		cfg := inMemory(em)
+		cfg.OrganizationTokens = true
+		things := newAPI(t, cfg, logto.Machines(), logto.Scopes("read:things"))
+		r := b.request("POST", "/oidc/token", "grant_type=client_credentials&scope=read:things+write:things&resource="+api, "Content-Type", "application/x-www-form-urlencoded")
+		r.SetBasicAuth("machine", "machine-secret")
+		for name, a := range map[string]answer{
+			"post":  b.machine("resource", api, "scope", "read:things write:things"),
+			"basic": b.do(r),
+			"JSON": b.do(b.request("POST", "/oidc/token", `{"grant_type":"client_credentials","client_id":"machine","client_secret":"machine-secret","scope":"read:things","resource":["`+api+`"]}`,
+				"Content-Type", "application/json; charset=utf-8")),
+		} {
+			if a.status != 200 || a.text(t, "scope") != "read:things" || ask(things, a.text(t, "access_token")) != 200 || a.json(t)["refresh_token"] != nil {
+				t.Errorf("%s: %d %s", name, a.status, a.body)
+			}
+		}
+		if _, claims := decode(t, b.machine("resource", api).text(t, "access_token")); claims["scope"] != nil || claims["sub"] != "machine" || claims["client_id"] != "machine" {
+			t.Errorf("without scopes: %v", claims)
+		}
+		if _, claims := decode(t, b.machine("organization_id", "acme", "scope", "read:members").text(t, "access_token")); claims["aud"] != "urn:logto:organization:acme" || claims["scope"] != "read:members" || claims["organization_id"] != nil {
+			t.Errorf("for an organization: %v", claims)
+		}
+		if _, claims := decode(t, b.machine("organization_id", "acme", "resource", api).text(t, "access_token")); claims["aud"] != api || claims["organization_id"] != "acme" {
+			t.Errorf("in an organization: %v", claims)
+		}
+	})
+}
+
+// Personal access tokens, impersonation, and who acts.
+func TestTokenExchange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		em, b := newMemory(t, emulator.Config{})
+		exchange := func(kind, token string, more ...string) answer {
+			form := url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}, "client_id": {"machine"}, "client_secret": {"machine-secret"},
+				"subject_token": {token}, "subject_token_type": {kind}}
+			for i := 0; i+1 < len(more); i += 2 {
+				form.Set(more[i], more[i+1])
+			}
+			return b.post("/oidc/token", form)
+		}
+		const pat, access = "urn:logto:token-type:personal_access_token", "urn:ietf:params:oauth:token-type:access_token"
+		subject := func(user string) string {
+			return b.control("subject-token", `{"user":"`+user+`"}`).text(t, "subjectToken")
+		}
+		opaque := b.exchange(b.signIn("carol")).text(t, "access_token")
+
+		a := exchange(pat, "pat_alice", "resource", api, "scope", "read:things write:things")
+		_, claims := decode(t, a.text(t, "access_token"))
+		if claims["sub"] != "alice" || claims["client_id"] != "machine" || claims["scope"] != "read:things" || claims["act"] != nil || a.text(t, "issued_token_type") != access {
+			t.Errorf("personal access token: %v", claims)
+		}
+		if a := exchange(pat, "pat_alice"); len(a.text(t, "access_token")) != 43 {
+			t.Errorf("without a resource: %s", a.body)
+		}
+		made := b.control("personal-access-token", `{"user":"bob","name":"x"}`).text(t, "value")
+		if _, claims := decode(t, exchange(pat, made, "resource", api).text(t, "access_token")); claims["sub"] != "bob" || claims["scope"] != "" {
+			t.Errorf("a new personal access token: %v", claims)
+		}
+		a = exchange(access, subject("alice"), "resource", api, "actor_token", opaque, "actor_token_type", access)
+		if _, claims := decode(t, a.text(t, "access_token")); claims["sub"] != "alice" || claims["act"].(map[string]any)["sub"] != "carol" {
+			t.Errorf("impersonation: %v", claims)
+		}
+		used := subject("alice")
+		for i, want := range []int{200, 400} {
+			if a := exchange(access, used, "resource", api); a.status != want {
+				t.Errorf("subject token, use %d: %s", i+1, a.body)
+			}
+		}
+		old := subject("alice")
+		time.Sleep(11 * time.Minute)
+		for _, test := range []struct {
+			name, kind, token string
+			more              []string
+			code              string
+		}{
+			{"expired", access, old, nil, "invalid_grant"},
+			{"a JWT for an actor", access, subject("alice"), []string{"actor_token", a.text(t, "access_token"), "actor_token_type", access}, "invalid_grant"},
+			{"an actor of no type", access, subject("alice"), []string{"actor_token", opaque}, "invalid_request"},
+			{"an access token for a subject", access, opaque, nil, "invalid_grant"},
+			{"an unknown resource", pat, "pat_alice", []string{"resource", "https://x.test"}, "invalid_target"},
+			{"no scope for organizations", pat, "pat_alice", []string{"organization_id", "acme"}, "insufficient_scope"},
+			{"no member", pat, "pat_alice", []string{"organization_id", "umbrella", "scope", "urn:logto:scope:organizations"}, "access_denied"},
+		} {
+			if a := exchange(test.kind, test.token, test.more...); a.text(t, "error") != test.code {
+				t.Errorf("%s: %s", test.name, a.body)
+			}
+		}
+		before := subject("alice")
+		if err := em.Suspend("alice"); err != nil {
+			t.Fatal(err)
+		}
+		for kind, token := range map[string]string{pat: "pat_alice", access: before} {
+			if a := exchange(kind, token, "resource", api); a.text(t, "error") != "invalid_grant" {
+				t.Errorf("%s of a suspended user: %s", kind, a.body)
+			}
+		}
+	})
+}
+
+// Refresh tokens rotate for a page; two calls at once are none of a thief.
+func TestRefreshRotation(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		after time.Duration
+		again int // status of the second use
+		alive int // of what the first use gave
+	}{
+		{"at once", 0, 200, 200},
+		{"within 3 s", 3 * time.Second, 200, 200},
+		{"later", 3*time.Second + time.Millisecond, 400, 400},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			_, b := newMemory(t, emulator.Config{})
+			first := b.exchange(b.signIn("alice")).text(t, "refresh_token")
+			second := b.refresh(first, "resource", api).text(t, "refresh_token")
+			if second == first || second == "" {
+				t.Errorf("%s: no rotation", test.name)
+			}
+			time.Sleep(test.after)
+			if a := b.refresh(first, "resource", api); a.status != test.again {
+				t.Errorf("%s: %d %s", test.name, a.status, a.body)
+			}
+			if a := b.refresh(second, "resource", api); a.status != test.alive {
+				t.Errorf("%s, the new one: %d %s", test.name, a.status, a.body)
+			}
+		})
+	}
+	// A confidential client's stays, until most of its life is over; a lifetime ends it.
+	synctest.Test(t, func(t *testing.T) {
+		_, b := newMemory(t, emulator.Config{})
+		web := []string{"client_id", "web", "client_secret", "web-secret"}
+		code := b.signIn("alice", "client_id", "web", "code_challenge", "", "code_challenge_method", "")
+		first := b.exchange(code, append(web, "code_verifier", "")...).text(t, "refresh_token")
+		for _, step := range []struct {
+			sleep  time.Duration
+			status int
+			same   bool
+		}{{0, 200, true}, {9 * 24 * time.Hour, 200, true}, {24 * time.Hour, 200, false}, {5 * 24 * time.Hour, 400, false}} {
+			time.Sleep(step.sleep)
+			a := b.refresh(first, web...)
+			if a.status != step.status || (a.text(t, "refresh_token") == first) != step.same {
+				t.Errorf("after %v: %d %s", step.sleep, a.status, a.body)
+			}
+		}
+	})
+}
+
+// Who asks for no offline_access, or not for consent, gets no refresh token, as in Logto.
+func TestNoRefreshToken(t *testing.T) {
+	_, b := newMemory(t, emulator.Config{})
+	for _, changes := range [][]string{{"scope", "openid"}, {"prompt", ""}} {
+		first := newBrowser(t, b.em)
+		if a := first.exchange(first.signIn("alice", changes...)); a.status != 200 || a.json(t)["refresh_token"] != nil {
+			t.Errorf("%v: %d %s", changes, a.status, a.body)
+		}
+	}
+}
+
+// Suspension, deletion, a revoked grant, membership: what the refresh token does then.
+func TestRefreshAfter(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		do       func(*emulator.Server) error
+		org      string
+		status   int
+		code     string
+		sessions bool // the browser is signed in still
+	}{
+		{"nothing", func(*emulator.Server) error { return nil }, "acme", 200, "", true},
+		{"suspended", func(em *emulator.Server) error { return em.Suspend("alice") }, "", 400, "invalid_grant", false},
+		{"unsuspended", func(em *emulator.Server) error {
+			if err := em.Suspend("alice"); err != nil {
+				return err
+			}
+			return em.Unsuspend("alice")
+		}, "", 400, "invalid_grant", false},
+		{"deleted", func(em *emulator.Server) error { return em.DeleteUser("alice") }, "", 400, "invalid_grant", false},
+		{"grant revoked", func(em *emulator.Server) error { return em.Control("revoke", map[string]string{"user": "alice"}, nil) }, "", 400, "invalid_grant", true},
+		{"no member any more", func(em *emulator.Server) error { return em.RemoveMember("acme", "alice") }, "acme", 403, "access_denied", true},
+		{"new password", func(em *emulator.Server) error {
+			return em.Control("set-password", map[string]string{"user": "alice"}, nil)
+		}, "", 200, "", true},
+		{"reset", func(em *emulator.Server) error { return em.Reset() }, "", 400, "invalid_grant", false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			em, b := newMemory(t, emulator.Config{})
+			token := b.exchange(b.signIn("alice")).text(t, "refresh_token")
+			if err := test.do(em); err != nil {
+				t.Fatal(err)
+			}
+			more := []string{"resource", api}
+			if test.org != "" {
+				more = append(more, "organization_id", test.org)
+			}
+			if a := b.refresh(token, more...); a.status != test.status || a.text(t, "error") != test.code {
+				t.Errorf("%s: %d %s", test.name, a.status, a.body)
+			}
+			to := b.get("/oidc/auth?" + authorization().Encode()).location(t)
+			if got := to.Query().Get("code") != ""; got != test.sessions {
+				t.Errorf("%s: to %v", test.name, to)
+			}
+		})
+	}
+}
+
+// Revocation and introspection know refresh and opaque tokens, and no JWT.
+func TestRevocation(t *testing.T) {
+	_, b := newMemory(t, emulator.Config{})
+	first := b.exchange(b.signIn("alice"))
+	refresh, opaque := first.text(t, "refresh_token"), first.text(t, "access_token")
+	second := b.refresh(refresh, "resource", api)
+	jwt, refresh := second.text(t, "access_token"), second.text(t, "refresh_token")
+	post := func(path, client, token string) answer {
+		form := url.Values{"client_id": {client}, "token": {token}}
+		if client == "web" {
+			form.Set("client_secret", "web-secret")
+		}
+		return b.post("/oidc/token/"+path, form)
+	}
+	for _, test := range []struct {
+		name, path, client, token string
+		status                    int
+		active                    any
+	}{
+		{"a JWT", "revocation", "page", jwt, 400, nil},
+		{"a JWT asked about", "introspection", "page", jwt, 400, nil},
+		{"no token", "revocation", "page", "", 400, nil},
+		{"an unknown one", "revocation", "page", "x", 200, nil},
+		{"another's", "revocation", "web", refresh, 200, nil},
+		{"it lives on", "introspection", "page", refresh, 200, true},
+		{"for its client", "introspection", "web", refresh, 200, false},
+		{"the opaque one", "introspection", "page", opaque, 200, true},
+		{"another's opaque one", "revocation", "web", opaque, 200, nil},
+		{"which lives on", "introspection", "page", opaque, 200, true},
+		{"its own", "revocation", "page", refresh, 200, nil},
+		{"is gone", "introspection", "page", refresh, 200, false},
+		{"with its grant", "introspection", "page", opaque, 200, false},
+	} {
+		a := post(test.path, test.client, test.token)
+		if a.status != test.status || test.active != nil && a.json(t)["active"] != test.active {
+			t.Errorf("%s: %d %s", test.name, a.status, a.body)
+		}
+	}
+	if a := b.refresh(refresh); a.status != 400 {
+		t.Errorf("refresh: %d %s", a.status, a.body)
+	}
+}
+
+func TestUserinfoRefusals(t *testing.T) {
+	_, b := newMemory(t, emulator.Config{})
+	first := b.exchange(b.signIn("alice", "scope", "profile offline_access"))
+	jwt := b.machine("resource", api).text(t, "access_token")
+	for _, test := range []struct {
+		name, token string
+		status      int
+		challenge   bool
+	}{
+		{"none", "", 400, false}, {"made up", "x", 401, true}, {"a JWT", jwt, 401, true}, {"without openid", first.text(t, "access_token"), 403, false},
+	} {
+		var header []string
+		if test.token != "" {
+			header = []string{"Authorization", "Bearer " + test.token}
+		}
+		a := b.get("/oidc/me", header...)
+		if a.status != test.status || (a.header.Get("WWW-Authenticate") != "") != test.challenge {
+			t.Errorf("%s: %d %s", test.name, a.status, a.body)
+		}
+	}
+}
+
+// A login that is denied, or can't be shown, comes back to the client.
+func TestDeniedSignIn(t *testing.T) {
+	em, b := newMemory(t, emulator.Config{})
+	page := b.get("/oidc/auth?" + authorization().Encode()).location(t)
+	if got := b.post(page.String(), url.Values{"do": {"deny"}}).location(t).Query(); got.Get("error") != "access_denied" || got.Get("state") != "st" || got.Get("iss") == "" {
+		t.Errorf("denied: %v", got)
+	}
+	if got := b.get("/oidc/auth?" + authorization("prompt", "none").Encode()).location(t).Query(); got.Get("error") != "login_required" {
+		t.Errorf("prompt=none: %v", got)
+	}
+	if err := em.Suspend("alice"); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.post(page.String(), url.Values{"user": {"alice"}}).location(t).Query(); got.Get("error") != "access_denied" {
+		t.Errorf("suspended: %v", got)
+	}
+	if got := b.get("/oidc/auth?" + authorization("login_hint", "alice").Encode()).location(t).Query(); got.Get("error") != "access_denied" {
+		t.Errorf("suspended, by hint: %v", got)
+	}
+}
+
+// Somebody new is made at the page, signs in, and has the roles that were ticked.
+func TestMakeUser(t *testing.T) {
+	_, b := newMemory(t, emulator.Config{})
+	page := b.get("/oidc/auth?" + authorization().Encode()).location(t)
+	for _, form := range []url.Values{{"do": {"make"}}, {"do": {"make"}, "name": {"x"}, "role": {"nothing"}}, {"do": {"make"}, "name": {"x"}, "role": {"service"}}, {"user": {"nobody"}}} {
+		if a := b.post(page.String(), form); a.status != 400 {
+			t.Errorf("%v: %d", form, a.status)
+		}
+	}
+	for _, want := range []string{"dave", "dave2"} {
+		back := b.post(page.String(), url.Values{"do": {"make"}, "name": {"Dave"}, "role": {"reader"}}).location(t)
+		first := b.exchange(back.Query().Get("code"))
+		_, claims := decode(t, b.refresh(first.text(t, "refresh_token"), "resource", api).text(t, "access_token"))
+		if claims["sub"] != want || claims["scope"] != "read:things" {
+			t.Errorf("claims %v", claims)
+		}
+	}
+}
+
+// Answers that SDKs rely on: preflight and CORS, discovery, the key set.
+func TestCORS(t *testing.T) {
+	_, b := newMemory(t, emulator.Config{})
+	for _, test := range []struct {
+		path, origin, allowed string
+	}{
+		{"/oidc/token", "http://localhost:5173", "http://localhost:5173"},
+		{"/oidc/token", "http://localhost", "http://localhost"},
+		{"/oidc/me", "http://127.0.0.1:80", ""}, // a browser writes no default port
+		{"/oidc/token", "https://evil.example", ""},
+		{"/oidc/token", "http://localhost.evil.example", ""},
+		{"/oidc/token", "null", ""},
+		{"/oidc/token", "http://localhost:5173/x", ""},
+		{"/oidc/jwks", "https://evil.example", "*"},
+		{"/oidc/.well-known/openid-configuration", "https://evil.example", "*"},
+		{"/oidc/token/revocation", "http://127.0.0.1:4000", "http://127.0.0.1:4000"},
+	} {
+		a := b.do(b.request("OPTIONS", test.path, "", "Origin", test.origin, "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "authorization"))
+		if a.status != 204 || a.header.Get("Access-Control-Allow-Origin") != test.allowed || (a.header.Get("Access-Control-Allow-Headers") != "") != (test.allowed != "") {
+			t.Errorf("%s from %s: %d %v", test.path, test.origin, a.status, a.header)
+		}
+		if a.header.Get("Access-Control-Allow-Credentials") != "" {
+			t.Error("credentials are allowed")
+		}
+	}
+}
+
+// Over a port, under the emulator's own address and localhost, which is another issuer.
+func TestStart(t *testing.T) {
+	em := emulator.Start(t)
+	things := newAPI(t, em.Config(), logto.Scopes("read:things"))
+	for _, test := range []struct {
+		token  emulator.Token
+		status int
+	}{
+		{emulator.Token{User: "alice", Scopes: []string{"read:things"}}, 200},
+		{emulator.Token{User: "alice"}, 403},
+		{emulator.Token{User: "bob", Scopes: []string{"read:things"}}, 403},
+		{emulator.Token{Scopes: []string{"read:things"}}, 200}, // the machine
+	} {
+		token, err := em.Token(test.token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status := ask(things, token); status != test.status {
+			t.Errorf("%+v: %d", test.token, status)
+		}
+	}
+	for _, wrong := range []emulator.Token{{User: "nobody"}, {User: "alice", Organization: "umbrella"}, {User: "alice", Application: "machine"}, {OrganizationOnly: true}, {User: "bob", Resource: "https://x.test"}} {
+		if _, err := em.Token(wrong); err == nil || !strings.HasPrefix(err.Error(), "emulator: token: ") {
+			t.Errorf("%+v: error %v", wrong, err)
+		}
+	}
+	res, err := http.Get(em.Endpoint() + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != 200 {
+		t.Errorf("healthz: %d", res.StatusCode)
+	}
+}
