@@ -47,7 +47,7 @@ type Config struct {
 	// http://localhost:3001/emulator; of Start, that of its port.
 	Endpoint string
 
-	// AllowAnyHost lets the endpoint be another host than loopback, for containers
+	// InsecureAnyHost lets the endpoint be another host than loopback, for containers
 	// and telephones. Whoever reaches it there, can be anybody.
 	InsecureAnyHost bool
 
@@ -193,6 +193,22 @@ func (s *Server) Config(audiences ...string) logto.Config {
 		s.mu.Unlock()
 	}
 	return logto.Config{Endpoint: s.endpoint, Audiences: audiences, InsecureAllowHTTP: s.insecure, Logger: slog.New(slog.DiscardHandler)}
+}
+
+// Applications gives the first application that users sign in to, and the first machine
+// with its secret; "" where there is none.
+func (s *Server) Applications() (page, machineID, secret string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.tenant.Applications {
+		switch {
+		case a.Type != machine && page == "":
+			page = a.ID
+		case a.Type == machine && machineID == "":
+			machineID, secret = a.ID, a.Secret
+		}
+	}
+	return page, machineID, secret
 }
 
 // Client gives a client that reaches the emulator without a network, under any
