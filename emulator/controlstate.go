@@ -77,9 +77,9 @@ func (s *Server) describe(r *http.Request) state {
 	}
 	now := state{
 		Endpoint: s.endpoint, Issuer: s.issuer(), Now: s.now(), Problem: s.problem, Audience: audience, Tenant: s.tenant,
-		Faults: s.knobs.faults, Clock: s.knobs.offset.Seconds(), Sessions: len(s.issued.Sessions), Grants: len(s.issued.Grants),
+		Faults: append([]*Fault{}, s.knobs.faults...), Clock: s.knobs.offset.Seconds(), Sessions: len(s.issued.Sessions), Grants: len(s.issued.Grants),
 		Lifetimes: lifetimes{IDToken: s.knobs.idToken.Seconds(), RefreshToken: s.knobs.refreshToken.Seconds()},
-		Calls:     s.log.Calls, Deliveries: s.log.Deliveries,
+		Calls:     append([]call{}, s.log.Calls...), Deliveries: append([]*delivery{}, s.log.Deliveries...), Tokens: []tokenState{},
 	}
 	if s.knobs.accessToken != nil {
 		seconds := s.knobs.accessToken.Seconds()

@@ -35,7 +35,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case path == "/healthz":
 		h.Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = w.Write([]byte("ok\n"))
-	case path == "" || path == "/":
+	case path == "" || path == "/" || path == "/control/":
 		http.Redirect(w, r, s.base+"/control", http.StatusSeeOther)
 	case path == "/oidc" || strings.HasPrefix(path, "/oidc/"):
 		if !below {

@@ -92,7 +92,13 @@ func (s *Server) updateUser(a updateUserArgs) (any, []*delivery, error) {
 		u.CustomData = *a.CustomData
 	}
 	u.UpdatedAt = s.now().UnixMilli()
-	return nil, s.send(userEvent("User.Data.Updated", http.MethodPatch, "", http.StatusOK, u)), nil
+	e := userEvent("User.Data.Updated", http.MethodPatch, "", http.StatusOK, u)
+	if a.CustomData != nil && a.Name == nil && a.Username == nil && a.PrimaryEmail == nil && a.PrimaryPhone == nil && a.Avatar == nil {
+		// Of custom data alone Logto sends those, and nothing else of the user.
+		e = userEvent("User.Data.Updated", http.MethodPatch, "/custom-data", http.StatusOK, u)
+		e.body["data"] = orEmpty(u.CustomData)
+	}
+	return nil, s.send(e), nil
 }
 
 // setPassword sends what Logto sends when an administrator sets one. There is none to

@@ -148,7 +148,10 @@ type signInUser struct {
 
 func (s *Server) signInView(d *demand, query url.Values) signInData {
 	// What Encode gives is safe in an address.
-	view := signInData{Base: s.base, Action: template.URL(s.base + "/sign-in?" + query.Encode()), Client: d.client.Name, Hint: d.hint}
+	view := signInData{Base: s.base, Action: template.URL(s.base + "/sign-in?" + query.Encode()), Client: d.client.Name}
+	if s.tenant.hinted(d.hint) == nil {
+		view.Hint = d.hint
+	}
 	if view.Client == "" {
 		view.Client = d.client.ID
 	}

@@ -1,0 +1,451 @@
+package emulator_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed-70fe37f4/logto"
+	"github.com/seed-70fe37f4/logto/emulator"
+	"github.com/seed-70fe37f4/logto/internal/memory"
+	"github.com/seed-70fe37f4/logto/revocation"
+)
+
+const signingKey = "the signing key"
+
+// withHook is the example with a webhook, and with a page that is told of sign-outs.
+func withHook(t *testing.T) []byte {
+	t.Helper()
+	text := strings.Replace(string(emulator.Example()), `"hooks": []`,
+		`"hooks": [{"id": "api", "config": {"url": "http://api.test/webhook?x=secret", "headers": {"X-Mine": "yes"}}, "signingKey": "`+signingKey+`"}]`, 1)
+	text = strings.Replace(text, `"type": "SPA",`, `"type": "SPA", "backchannelLogoutUri": "http://api.test/logout",`, 1)
+	if strings.Count(text, "api.test/") < 2 {
+		t.Fatal("the example has changed")
+	}
+	return []byte(text)
+}
+
+// An inbox takes deliveries, and answers by status until next has the word.
+type inbox struct {
+	mu     sync.Mutex
+	bodies []string
+	header http.Header
+	status []int // of the first ones; then next answers
+	next   http.Handler
+}
+
+func (i *inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	b, _ := io.ReadAll(r.Body)
+	i.mu.Lock()
+	i.bodies, i.header = append(i.bodies, string(b)), r.Header.Clone()
+	status := 0
+	if len(i.status) > 0 {
+		status, i.status = i.status[0], i.status[1:]
+	}
+	i.mu.Unlock()
+	switch {
+	case status == 1: // hangs
+		<-r.Context().Done()
+	case status != 0:
+		w.WriteHeader(status)
+	case i.next != nil:
+		r.Body = io.NopCloser(strings.NewReader(string(b)))
+		i.next.ServeHTTP(w, r)
+	}
+}
+
+func (i *inbox) events(t *testing.T) []string {
+	t.Helper()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	var names []string
+	for _, b := range i.bodies {
+		var e struct {
+			Event string
+			Data  json.RawMessage
+		}
+		if err := json.Unmarshal([]byte(b), &e); err != nil {
+			t.Fatalf("%v in %s", err, b)
+		}
+		names = append(names, e.Event)
+	}
+	return names
+}
+
+func newHooked(t *testing.T, in *inbox) (*emulator.Server, *browser) {
+	return newMemory(t, emulator.Config{Tenant: withHook(t), HTTPClient: &http.Client{Transport: memory.Transport{Handler: in}}})
+}
+
+// members lists names and types, deeply, with the values that say what happened.
+func members(o map[string]any, in string) string {
+	var lines []string
+	for _, name := range slices.Sorted(maps.Keys(o)) {
+		line := fmt.Sprintf("%s%s: %T", in, name, o[name])
+		switch value := o[name].(type) {
+		case map[string]any:
+			if name != "customData" {
+				line = in + name + ":\n" + members(value, in+"  ")
+			}
+		case string:
+			if slices.Contains([]string{"event", "method", "matchedRoute", "interactionEvent"}, name) {
+				line += " " + value
+			}
+		default:
+			if slices.Contains([]string{"status", "isSuspended", "hasPassword"}, name) {
+				line += fmt.Sprint(" ", value)
+			}
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Each action sends what a Logto sent of it, member by member, or nothing where a
+// Logto sent nothing.
+func TestEvents(t *testing.T) {
+	f, err := os.Open("../revocation/testdata/webhooks.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	recorded := map[string]string{}
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var r struct{ Name, Body string }
+		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+			t.Fatal(err)
+		}
+		if recorded[r.Name] == "" {
+			recorded[r.Name] = r.Body
+		}
+	}
+	for _, test := range []struct{ action, args, recording string }{
+		{"create-user", `{"id":"dave","username":"dave","name":"Dave","primaryEmail":"d@example.test"}`, "01-user-created-by-management-api"},
+		{"update-user", `{"user":"alice","name":"Alicia"}`, "09-user-data-changed"},
+		{"update-user", `{"user":"alice","customData":{"tokenVersion":2}}`, "10-user-custom-data-changed"},
+		{"set-password", `{"user":"alice"}`, "11-password-set-by-admin"},
+		{"suspend", `{"user":"alice"}`, "12-user-suspended"},
+		{"unsuspend", `{"user":"alice"}`, "14-user-unsuspended"},
+		{"add-member", `{"organization":"acme","user":"bob"}`, "15-member-added-to-organization"},
+		{"remove-member", `{"organization":"acme","user":"alice"}`, "19-member-removed-from-organization"},
+		{"create-organization", `{"id":"new","name":"New"}`, "29-organization-created"},
+		{"delete-organization", `{"organization":"acme"}`, "30-organization-deleted"},
+		{"delete-user", `{"user":"alice"}`, "53-user-deleted"},
+		{"role-scopes", `{"role":"reader","scopes":{"https://api.example.test":["read:reports"]}}`, "07-role-scope-added"},
+		{"test-hook", `{}`, "08-test-button"},
+		{"user-roles", `{"user":"alice","roles":["admin"]}`, ""},
+		{"member-roles", `{"organization":"acme","user":"alice","organizationRoles":["manager"]}`, ""},
+		{"revoke", `{"user":"alice"}`, ""},
+		{"personal-access-token", `{"user":"alice"}`, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			in := &inbox{}
+			_, b := newHooked(t, in)
+			b.exchange(b.signIn("alice"))
+			synctest.Wait()
+			in.bodies = nil // that of the sign-in
+			b.control(test.action, test.args)
+			synctest.Wait()
+			want := 1
+			if test.recording == "" {
+				want = 0
+			}
+			if len(in.bodies) != want {
+				t.Fatalf("%s: %d events: %v", test.action, len(in.bodies), in.bodies)
+			}
+			if want == 0 {
+				return
+			}
+			var got, recording map[string]any
+			if err := json.Unmarshal([]byte(in.bodies[0]), &got); err != nil {
+				t.Fatal(err)
+			}
+			if err := json.Unmarshal([]byte(recorded[test.recording]), &recording); err != nil {
+				t.Fatalf("%s: %v", test.recording, err)
+			}
+			// What depends on the user, and on the button that is pressed.
+			if data, ok := recording["data"].(map[string]any); ok && data["id"] != nil {
+				mine := got["data"].(map[string]any)
+				for _, free := range []string{"username", "primaryEmail", "name", "lastSignInAt", "applicationId"} {
+					delete(data, free)
+					delete(mine, free)
+				}
+			}
+			if test.action == "test-hook" {
+				recording["event"] = got["event"]
+			}
+			if got, want := members(got, ""), members(recording, ""); got != want {
+				t.Errorf("%s: got\n%s\nrecorded\n%s", test.action, got, want)
+			}
+		})
+	}
+}
+
+// Sign-ins are events, and signed as all are.
+func TestSignInEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := &inbox{}
+		_, b := newHooked(t, in)
+		page := b.get("/oidc/auth?" + authorization().Encode()).location(t)
+		b.post(page.String(), url.Values{"do": {"make"}, "name": {"Dave"}})
+		synctest.Wait()
+		if got := in.events(t); !slices.Equal(got, []string{"PostRegister", "PostSignIn"}) {
+			t.Errorf("events %v", got)
+		}
+		if in.header.Get("X-Mine") != "yes" || len(in.header.Get("Logto-Signature-Sha-256")) != 64 || in.header.Get("User-Agent") != "Logto (https://logto.io/)" {
+			t.Errorf("header %v", in.header)
+		}
+	})
+}
+
+// revoking is an API with a list that takes the emulator's webhooks in.
+func revoking(t *testing.T, in *inbox) (*emulator.Server, *browser, http.Handler) {
+	t.Helper()
+	list, err := revocation.New(revocation.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.next = list.Webhook(signingKey)
+	em, b := newHooked(t, in)
+	cfg := inMemory(em)
+	cfg.Revoked = list.Check
+	v, err := logto.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return em, b, logto.Require(v)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+}
+
+// What is taken back, the API refuses from the next request on, if the webhook comes.
+func TestTakenBack(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		fault  *emulator.Fault
+		status []int // of the receiver, before it is well
+		do     func(*emulator.Server) error
+		token  emulator.Token
+		want   int
+		later  int // after a minute
+	}{
+		{"nothing", nil, nil, func(*emulator.Server) error { return nil }, emulator.Token{User: "alice"}, 200, 200},
+		{"suspended", nil, nil, func(em *emulator.Server) error { return em.Suspend("alice") }, emulator.Token{User: "alice"}, 401, 401},
+		{"somebody else", nil, nil, func(em *emulator.Server) error { return em.Suspend("alice") }, emulator.Token{User: "bob"}, 200, 200},
+		{"deleted", nil, nil, func(em *emulator.Server) error { return em.DeleteUser("alice") }, emulator.Token{User: "alice"}, 401, 401},
+		{"no member any more", nil, nil, func(em *emulator.Server) error { return em.RemoveMember("acme", "alice") }, emulator.Token{User: "alice", Organization: "acme"}, 401, 401},
+		{"organization deleted", nil, nil, func(em *emulator.Server) error {
+			return em.Control("delete-organization", map[string]string{"organization": "acme"}, nil)
+		}, emulator.Token{User: "alice", Organization: "acme"}, 401, 401},
+		{"new password", nil, nil, func(em *emulator.Server) error {
+			return em.Control("set-password", map[string]string{"user": "alice"}, nil)
+		}, emulator.Token{User: "alice"}, 401, 401},
+		{"the receiver fails once", nil, []int{500}, func(em *emulator.Server) error { return em.Suspend("alice") }, emulator.Token{User: "alice"}, 200, 401},
+		{"and Logto sends once", &emulator.Fault{At: "hooks", Do: "once"}, []int{500}, func(em *emulator.Server) error { return em.Suspend("alice") }, emulator.Token{User: "alice"}, 200, 200},
+		{"the webhook is lost", &emulator.Fault{At: "hooks", Do: "lose"}, nil, func(em *emulator.Server) error { return em.Suspend("alice") }, emulator.Token{User: "alice"}, 200, 200},
+		{"the receiver hangs", nil, []int{1}, func(em *emulator.Server) error { return em.Suspend("alice") }, emulator.Token{User: "alice"}, 200, 401},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			in := &inbox{status: test.status}
+			em, b, things := revoking(t, in)
+			token, err := em.Token(test.token)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if status := ask(things, token); status != 200 {
+				t.Errorf("%s: before: %d", test.name, status)
+			}
+			if test.fault != nil {
+				if err := em.Fault(*test.fault); err != nil {
+					t.Fatal(err)
+				}
+			}
+			start := time.Now()
+			if err := test.do(em); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(start); took > 2*time.Second {
+				t.Errorf("%s: took %v", test.name, took)
+			}
+			if status := ask(things, token); status != test.want {
+				t.Errorf("%s: at once: %d", test.name, status)
+			}
+			time.Sleep(time.Minute)
+			if status := ask(things, token); status != test.later {
+				t.Errorf("%s: later: %d", test.name, status)
+			}
+			if test.later != 200 || test.name == "nothing" || test.token.User == "bob" {
+				return
+			}
+			// The button sends it again.
+			var state struct{ Deliveries []struct{ ID int64 } }
+			if err := json.Unmarshal([]byte(b.get("/control/state").body), &state); err != nil {
+				t.Fatal(err)
+			}
+			if err := em.Fault(); err != nil {
+				t.Fatal(err)
+			}
+			b.control("resend", fmt.Sprintf(`{"id":%d}`, state.Deliveries[len(state.Deliveries)-1].ID))
+			if status := ask(things, token); status != 401 {
+				t.Errorf("%s: sent again: %d", test.name, status)
+			}
+		})
+	}
+}
+
+// In order by default, swapped as by a real Logto if that is asked for; and after a
+// failure the next event waits.
+func TestOrderOfHooks(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		fault  []emulator.Fault
+		status []int
+		want   []string
+	}{
+		{"in order", nil, nil, []string{"suspend", "unsuspend"}},
+		{"in order, tried again", nil, []int{500, 503}, []string{"suspend", "suspend", "suspend", "unsuspend"}},
+		{"swapped", []emulator.Fault{{At: "hooks", Do: "disorder"}}, nil, []string{"unsuspend", "suspend"}},
+		{"once", []emulator.Fault{{At: "hooks", Do: "once"}}, []int{500}, []string{"suspend", "unsuspend"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			in := &inbox{status: test.status}
+			em, b := newHooked(t, in)
+			if err := em.Fault(test.fault...); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan bool)
+			go func() {
+				b.control("suspend", `{"user":"alice"}`)
+				done <- true
+			}()
+			time.Sleep(time.Millisecond)
+			b.control("unsuspend", `{"user":"alice"}`)
+			<-done
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			var got []string
+			for _, body := range in.bodies {
+				if strings.Contains(body, `"isSuspended":true`) {
+					got = append(got, "suspend")
+				} else {
+					got = append(got, "unsuspend")
+				}
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("%s: %v", test.name, got)
+			}
+		})
+	}
+}
+
+// A receiver that never takes it is given up, after 5 attempts; Close gives it up too.
+func TestGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := &inbox{status: slices.Repeat([]int{500}, 20)}
+		em, b := newHooked(t, in)
+		if err := em.Suspend("alice"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if len(in.bodies) != 5 {
+			t.Errorf("%d attempts", len(in.bodies))
+		}
+		state := b.get("/control/state").body
+		if !strings.Contains(state, `"attempts":5,"status":500`) || strings.Contains(strings.ReplaceAll(state, `"url":"http://api.test/webhook?x=secret"`, ""), "x=secret") {
+			t.Errorf("state %s", state)
+		}
+		in.status = []int{1}
+		if err := em.Unsuspend("alice"); err != nil {
+			t.Fatal(err)
+		}
+		if err := em.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Sign-out: the browser goes where it may, and applications are told.
+func TestEndSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := &inbox{}
+		list, err := revocation.New(revocation.Config{Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		em, b := newHooked(t, in)
+		v, err := logto.New(inMemory(em))
+		if err != nil {
+			t.Fatal(err)
+		}
+		logout := list.Logout(v, nil, "page")
+		in.next = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/logout" {
+				logout.ServeHTTP(w, r)
+			}
+		})
+		first := b.exchange(b.signIn("alice"))
+		_, id := decode(t, first.text(t, "id_token"))
+		to := b.get("/oidc/session/end?" + url.Values{"client_id": {"page"}, "post_logout_redirect_uri": {"http://localhost:5173/"}, "state": {"s"}}.Encode()).location(t)
+		if to.String() != "http://localhost:5173/?state=s" {
+			t.Errorf("to %v", to)
+		}
+		form, err := url.ParseQuery(in.bodies[len(in.bodies)-1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		header, claims := decode(t, form.Get("logout_token"))
+		if header["typ"] != "logout+jwt" || claims["sub"] != "alice" || claims["aud"] != "page" || claims["sid"] != id["sid"] || id["sid"] == nil || claims["exp"].(float64)-claims["iat"].(float64) != 120 {
+			t.Errorf("logout token %v %v, ID token %v", header, claims, id)
+		}
+		if !strings.Contains(b.get("/control/state").body, `"event":"back-channel logout","to":"page","url":"http://api.test/logout","attempts":1,"status":200`) {
+			t.Error("the control page doesn't show it delivered")
+		}
+		// With offline_access the refresh token goes on working, as in Logto; the browser is out.
+		if a := b.refresh(first.text(t, "refresh_token")); a.status != 200 {
+			t.Errorf("refresh: %d %s", a.status, a.body)
+		}
+		if page := b.get("/oidc/auth?" + authorization().Encode()).location(t); !strings.HasSuffix(page.Path, "/sign-in") {
+			t.Errorf("to %v", page)
+		}
+		for _, test := range []struct {
+			name  string
+			query url.Values
+		}{
+			{"not registered", url.Values{"client_id": {"page"}, "post_logout_redirect_uri": {"https://evil.example/"}}},
+			{"of nobody", url.Values{"post_logout_redirect_uri": {"http://localhost:5173/"}}},
+			{"no such client", url.Values{"client_id": {"x"}}},
+			{"a hint of another", url.Values{"client_id": {"web"}, "id_token_hint": {first.text(t, "id_token")}}},
+			{"a hint that is no ID token", url.Values{"id_token_hint": {form.Get("logout_token")}}},
+			{"a forged hint", url.Values{"id_token_hint": {first.text(t, "id_token")[:len(first.text(t, "id_token"))-8] + "AAAAAAAA"}}},
+		} {
+			if a := b.get("/oidc/session/end?" + test.query.Encode()); a.status != 400 {
+				t.Errorf("%s: %d %v", test.name, a.status, a.header)
+			}
+		}
+		hint := url.Values{"id_token_hint": {first.text(t, "id_token")}, "post_logout_redirect_uri": {"http://localhost:5173/out"}}
+		if to := b.get("/oidc/session/end?" + hint.Encode()).location(t); to.String() != "http://localhost:5173/out" {
+			t.Errorf("by hint to %v", to)
+		}
+		// A receiver that hangs delays the user's sign-out by 2.5 s.
+		b.signIn("alice")
+		synctest.Wait()
+		in.status = []int{1}
+		start := time.Now()
+		b.get("/oidc/session/end")
+		if took := time.Since(start); took != 2500*time.Millisecond {
+			t.Errorf("took %v", took)
+		}
+	})
+}
