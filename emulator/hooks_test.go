@@ -401,7 +401,12 @@ func TestEndSession(t *testing.T) {
 		if to.String() != "http://localhost:5173/?state=s" {
 			t.Errorf("to %v", to)
 		}
-		form, err := url.ParseQuery(in.bodies[len(in.bodies)-1])
+		synctest.Wait()
+		i := slices.IndexFunc(in.bodies, func(body string) bool { return strings.HasPrefix(body, "logout_token=") })
+		if i < 0 {
+			t.Fatalf("no logout token in %v", in.bodies)
+		}
+		form, err := url.ParseQuery(in.bodies[i])
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -28,8 +28,9 @@ func checkRedirect(uri string) error {
 		// RFC 8252 section 7.1; javascript: and data: would be run in our name.
 		return fmt.Errorf("redirect URI %q: a scheme of one's own has a dot in it, as com.example.app:/callback", uri)
 	}
-	if strings.Contains(uri, "*") && !(u.Scheme == "http" && policy.IsLoopback(u.Hostname()) && u.RawQuery == "" &&
-		strings.Contains(uri, u.Scheme+"://"+u.Hostname()+anyPort+"/") && strings.Count(strings.TrimSuffix(uri, "/*"), "*") == 1) {
+	before, path, _ := strings.Cut(uri, anyPort)
+	if strings.Contains(uri, "*") && !(u.Scheme == "http" && policy.IsLoopback(u.Hostname()) && before == "http://"+u.Hostname() && u.RawQuery == "" &&
+		(path == "/*" || strings.HasPrefix(path, "/") && !strings.Contains(path, "*"))) {
 		return fmt.Errorf("redirect URI %q: * is for the port of a loopback host, and behind it for the path, as in http://localhost:*/*", uri)
 	}
 	return nil
