@@ -169,7 +169,7 @@ func (s *Server) authorize(r *http.Request) (reply, error) {
 		return s.backWithError(d, err), nil
 	}
 	id, current := s.sessionOf(r)
-	if current != nil && (slices.Contains(d.prompts, "login") || d.maxAge >= 0 && s.now().Sub(current.Started) > time.Duration(d.maxAge)*time.Second) {
+	if current != nil && (slices.Contains(d.prompts, "login") || d.maxAge == 0 || d.maxAge > 0 && s.now().Sub(current.Started) > time.Duration(d.maxAge)*time.Second) {
 		current = nil
 	}
 	if u := s.tenant.hinted(d.hint); u != nil && (current == nil || current.User != u.ID) && !slices.Contains(d.prompts, "none") {
