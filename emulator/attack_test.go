@@ -203,7 +203,7 @@ func TestAttackCodes(t *testing.T) {
 // A name of the internet that points to this machine gets nothing (DNS rebinding).
 func TestAttackRebinding(t *testing.T) {
 	_, b := newMemory(t, emulator.Config{})
-	_, open := newMemory(t, emulator.Config{Endpoint: "http://login.test:3001", InsecureAnyHost: true})
+	_, open := newMemory(t, emulator.Config{Endpoint: "http://login.test:3001", InsecureHosts: []string{"login.test", "api"}})
 	for _, test := range []struct {
 		b    *browser
 		host string
@@ -212,7 +212,7 @@ func TestAttackRebinding(t *testing.T) {
 		{b, "localhost:3001", true}, {b, "localhost", true}, {b, "127.0.0.1:3001", true}, {b, "127.0.0.1:9", true}, {b, "[::1]:3001", true}, {b, "emulator.localhost:3001", true},
 		{b, "evil.example:3001", false}, {b, "evil.example", false}, {b, "localhost.evil.example:3001", false}, {b, "127.0.0.1.evil.example", false},
 		{b, "192.168.1.2:3001", false}, {b, "0.0.0.0:3001", false}, {b, "127.1:3001", false},
-		{open, "login.test:3001", true}, {open, "192.168.1.2:3001", true}, {open, "[2001:db8::1]:3001", true}, {open, "localhost:1", true}, {open, "evil.example:3001", false}, {open, "login.test", false},
+		{open, "login.test:3001", true}, {open, "192.168.1.2:3001", true}, {open, "[2001:db8::1]:3001", true}, {open, "localhost:1", true}, {open, "evil.example:3001", false}, {open, "login.test", true}, {open, "API:1", true}, {open, "api.evil.example", false},
 	} {
 		for _, path := range []string{"/control/state", "/control", "/oidc/jwks", "/sign-in", "/healthz", "/"} {
 			if a := test.b.get(path, "Host", test.host); (a.status != http.StatusMisdirectedRequest) != test.ok {

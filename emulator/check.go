@@ -33,15 +33,15 @@ func noNull[T any](list string, all []*T) error {
 	return nil
 }
 
-// names refuses names that are missing, given twice or unfit for a token or an address.
-type names struct {
+// unique refuses names that are missing, given twice or unfit for a token or an address.
+type unique struct {
 	kind string
 	seen map[string]bool
 }
 
-func newNames(kind string) names { return names{kind, map[string]bool{}} }
+func newUnique(kind string) unique { return unique{kind, map[string]bool{}} }
 
-func (n names) add(name string) error {
+func (n unique) add(name string) error {
 	switch {
 	case name == "":
 		return fmt.Errorf("%s without a name or ID", n.kind)
@@ -67,7 +67,7 @@ func checkScopes(where string, scopes, known []string) error {
 }
 
 func (t *tenant) checkResources() error {
-	all := newNames("resource")
+	all := newUnique("resource")
 	for _, r := range t.Resources {
 		if err := all.add(r.Indicator); err != nil {
 			return err
@@ -111,7 +111,7 @@ func checkType(where string, kind *string) error {
 }
 
 func (t *tenant) checkRoles() error {
-	all := newNames("role")
+	all := newUnique("role")
 	for _, r := range t.Roles {
 		if err := all.add(r.Name); err != nil {
 			return err
@@ -126,7 +126,7 @@ func (t *tenant) checkRoles() error {
 	if err := checkScopes("organizationScopes", t.OrganizationScopes, nil); err != nil {
 		return err
 	}
-	all = newNames("organization role")
+	all = newUnique("organization role")
 	for _, r := range t.OrganizationRoles {
 		where := "organization role " + r.Name
 		if err := all.add(r.Name); err != nil {
@@ -157,7 +157,7 @@ func (t *tenant) checkRoleNames(where, kind string, names []string) error {
 }
 
 func (t *tenant) checkUsers() error {
-	all, tokens := newNames("user"), newNames("personal access token")
+	all, tokens := newUnique("user"), newUnique("personal access token")
 	for _, u := range t.Users {
 		if err := all.add(u.ID); err != nil {
 			return err
@@ -181,7 +181,7 @@ func (t *tenant) checkUsers() error {
 }
 
 func (t *tenant) checkApplications() error {
-	all := newNames("application")
+	all := newUnique("application")
 	for _, a := range t.Applications {
 		where := "application " + a.ID
 		if err := all.add(a.ID); err != nil {
@@ -220,7 +220,7 @@ func (t *tenant) checkApplications() error {
 }
 
 func (t *tenant) checkOrganizations() error {
-	all := newNames("organization")
+	all := newUnique("organization")
 	for _, o := range t.Organizations {
 		if err := all.add(o.ID); err != nil {
 			return err
@@ -236,7 +236,7 @@ func (t *tenant) checkOrganizations() error {
 			if err := noNull("organization "+o.ID, kind.members); err != nil {
 				return err
 			}
-			members := newNames("organization " + o.ID + ": " + kind.name)
+			members := newUnique("organization " + o.ID + ": " + kind.name)
 			for _, m := range kind.members {
 				if err := members.add(m.ID); err != nil {
 					return err
@@ -256,7 +256,7 @@ func (t *tenant) checkOrganizations() error {
 }
 
 func (t *tenant) checkHooks() error {
-	all := newNames("hook")
+	all := newUnique("hook")
 	for _, h := range t.Hooks {
 		if err := all.add(h.ID); err != nil {
 			return err

@@ -14,7 +14,7 @@
 //
 // It is for no production. Nobody has a password. It takes no key from outside, its
 // endpoint and so its issuer end in "/emulator", which every token says as its iss, and
-// it answers only requests for loopback names and its endpoint's.
+// it answers only requests for loopback names, unless told so.
 package emulator
 
 import (
@@ -25,6 +25,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -47,9 +48,10 @@ type Config struct {
 	// http://localhost:3001/emulator; of Start, that of its port.
 	Endpoint string
 
-	// InsecureAnyHost lets the endpoint be another host than loopback, for containers
-	// and telephones. Whoever reaches it there, can be anybody.
-	InsecureAnyHost bool
+	// InsecureHosts are hosts other than loopback that requests may name, and that the
+	// endpoint may have, without port: for containers and telephones, on a network that
+	// you trust. Whoever reaches an emulator can be anybody.
+	InsecureHosts []string
 
 	// File describes users, applications and so on, in the form of [Example]. It is
 	// read again when it changes. Tenant is the same as text; it counts if there is
@@ -73,9 +75,9 @@ type Config struct {
 // A Server is an emulator. It is an http.Handler, and safe for concurrent use.
 type Server struct {
 	endpoint string
-	base     string // the endpoint's path
-	host     string // the endpoint's host and port
-	insecure bool
+	base     string   // the endpoint's path
+	hosts    []string // other than loopback
+	insecure bool     // the endpoint's is one of them
 	file     string
 	given    []byte
 	state    string
@@ -114,11 +116,11 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("emulator: the endpoint is no address: write it as in http://localhost:3001%s", Mark)
 	}
-	if !policy.IsLoopback(u.Hostname()) && !cfg.InsecureAnyHost {
-		return nil, fmt.Errorf("emulator: %s is not loopback: whoever reaches an emulator can be anybody; for a network that you trust, set InsecureAnyHost", u.Host)
+	if !policy.IsLoopback(u.Hostname()) && !names(cfg.InsecureHosts, u.Hostname()) {
+		return nil, fmt.Errorf("emulator: %s is not loopback: whoever reaches an emulator can be anybody; for a network that you trust, name it in InsecureHosts", u.Host)
 	}
 	s := &Server{
-		endpoint: endpoint, base: u.Path, host: u.Host, insecure: cfg.InsecureAnyHost,
+		endpoint: endpoint, base: u.Path, hosts: slices.Clone(cfg.InsecureHosts), insecure: !policy.IsLoopback(u.Hostname()),
 		file: cfg.File, given: cfg.Tenant, state: cfg.StateFile,
 		client: cfg.HTTPClient, logger: cfg.Logger, queues: map[string]*queue{},
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +24,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Referrer-Policy", "strict-origin-when-cross-origin")
 	if !s.mayHost(r.Host) {
 		// A page of the internet that lets its own name point to this machine.
-		http.Error(w, "emulator: this host is neither loopback nor the endpoint's, "+s.endpoint, http.StatusMisdirectedRequest)
+		http.Error(w, "emulator: this host is not loopback: for a network that you trust there is -insecure-host", http.StatusMisdirectedRequest)
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
@@ -54,19 +55,23 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// mayHost refuses DNS rebinding. An address, unlike a name, can't be rebound: so with
-// InsecureAnyHost any will do.
+// mayHost refuses DNS rebinding. An address, unlike a name, can't be rebound: so where
+// other hosts than loopback are wanted any address will do.
 func (s *Server) mayHost(host string) bool {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h
 	}
 	name = strings.Trim(name, "[]")
-	if policy.IsLoopback(name) || strings.EqualFold(host, s.host) {
+	if policy.IsLoopback(name) || names(s.hosts, name) {
 		return true
 	}
 	_, err := netip.ParseAddr(name)
-	return err == nil && s.insecure
+	return err == nil && len(s.hosts) > 0
+}
+
+func names(hosts []string, host string) bool {
+	return slices.ContainsFunc(hosts, func(h string) bool { return strings.EqualFold(h, host) })
 }
 
 // An endpoint of the provider, called with the lock held.

@@ -324,24 +324,25 @@ func TestDescription(t *testing.T) {
 func TestEndpoint(t *testing.T) {
 	for _, test := range []struct {
 		endpoint string
-		insecure bool
+		insecure string
 		want     string // "" if it is refused
 	}{
-		{"", false, "http://localhost:3001/emulator"},
-		{"http://localhost:3001", false, "http://localhost:3001/emulator"},
-		{"http://localhost:3001/emulator", false, "http://localhost:3001/emulator"},
-		{"http://LOCALHOST:3001/emulator/oidc/", false, "http://localhost:3001/emulator"},
-		{"https://login.localhost/tenant", false, "https://login.localhost/tenant/emulator"},
-		{"http://[::1]:3001", false, "http://[::1]:3001/emulator"},
-		{"https://login.example.com", false, ""},
-		{"http://192.168.1.2:3001", false, ""},
-		{"http://0.0.0.0:3001", false, ""},
-		{"http://192.168.1.2:3001", true, "http://192.168.1.2:3001/emulator"},
-		{"https://login.example.com", true, "https://login.example.com/emulator"},
-		{"localhost:3001", false, ""},
-		{"://", true, ""},
+		{"", "", "http://localhost:3001/emulator"},
+		{"http://localhost:3001", "", "http://localhost:3001/emulator"},
+		{"http://localhost:3001/emulator", "", "http://localhost:3001/emulator"},
+		{"http://LOCALHOST:3001/emulator/oidc/", "", "http://localhost:3001/emulator"},
+		{"https://login.localhost/tenant", "", "https://login.localhost/tenant/emulator"},
+		{"http://[::1]:3001", "", "http://[::1]:3001/emulator"},
+		{"https://login.example.com", "", ""},
+		{"http://192.168.1.2:3001", "", ""},
+		{"http://0.0.0.0:3001", "", ""},
+		{"http://192.168.1.2:3001", "192.168.1.2", "http://192.168.1.2:3001/emulator"},
+		{"http://192.168.1.2:3001", "192.168.1.3", ""},
+		{"https://login.example.com", "login.example.com", "https://login.example.com/emulator"},
+		{"localhost:3001", "", ""},
+		{"://", "", ""},
 	} {
-		em, err := emulator.New(emulator.Config{Endpoint: test.endpoint, InsecureAnyHost: test.insecure})
+		em, err := emulator.New(emulator.Config{Endpoint: test.endpoint, InsecureHosts: strings.Fields(test.insecure)})
 		if err != nil {
 			if test.want != "" {
 				t.Errorf("%s: %v", test.endpoint, err)

@@ -39,8 +39,9 @@ does and what not: docs/emulator.md.
   -state FILE            keep keys, sessions and refresh tokens over a restart. It has
                          private keys. Default: nothing is kept
   -exit-with-stdin       end when standard input does, besides SIGINT and SIGTERM
-  -insecure-any-host     listen on other addresses than loopback, or have such an
-                         endpoint: whoever reaches it can be anybody
+  -insecure-host HOST    a host other than loopback that it may be called by, and
+                         whose endpoint it may have; with one, -listen may be any
+                         address. Whoever reaches it can be anybody. May be repeated
 
 exit status: 0 it was told to end, 1 it could not run, 2 usage
 `
@@ -48,7 +49,8 @@ exit status: 0 it was told to end, 1 it could not run, 2 usage
 // emulating are the flags of emulate.
 type emulating struct {
 	config, listen, endpoint, state string
-	init, withStdin, insecure       bool
+	init, withStdin                 bool
+	hosts                           list // insecure
 }
 
 const defaultDescription = "logto.json"
@@ -63,7 +65,7 @@ func parseEmulate(args []string) (*emulating, error) {
 	f.StringVar(&e.endpoint, "endpoint", "", "")
 	f.StringVar(&e.state, "state", "", "")
 	f.BoolVar(&e.withStdin, "exit-with-stdin", false, "")
-	f.BoolVar(&e.insecure, "insecure-any-host", false, "")
+	f.Var(&e.hosts, "insecure-host", "")
 	if err := parseFlags(f, args); err != nil {
 		return nil, err
 	}
@@ -73,8 +75,8 @@ func parseEmulate(args []string) (*emulating, error) {
 		return nil, errors.New("emulate takes flags only")
 	case err != nil:
 		return nil, errors.New("-listen must be host:port, such as 127.0.0.1:3001")
-	case !policy.IsLoopback(host) && !e.insecure:
-		return nil, errors.New("-listen must be loopback: whoever reaches an emulator can be anybody. For a network that you trust there is -insecure-any-host")
+	case !policy.IsLoopback(host) && len(e.hosts) == 0:
+		return nil, errors.New("-listen must be loopback: whoever reaches an emulator can be anybody. For a network that you trust there is -insecure-host")
 	}
 	return e, nil
 }
@@ -145,7 +147,7 @@ func (e *emulating) serve(ctx context.Context, stdin io.Reader, stdout, stderr i
 		e.endpoint = "http://localhost:" + port
 	}
 	em, err := emulator.New(emulator.Config{
-		Endpoint: e.endpoint, File: e.config, StateFile: e.state, InsecureAnyHost: e.insecure,
+		Endpoint: e.endpoint, File: e.config, StateFile: e.state, InsecureHosts: e.hosts,
 		Logger: slog.New(slog.NewTextHandler(stderr, nil)),
 	})
 	if err != nil {
@@ -191,8 +193,8 @@ func (e *emulating) greeting(em *emulator.Server, address string) string {
 	} else {
 		line("# users: alice (reader), bob (nothing), carol (admin); organizations: acme, umbrella. For your own: logto emulate -init")
 	}
-	if e.insecure {
-		line("# -insecure-any-host: it listens on %s, and whoever reaches it can be anybody", address)
+	if len(e.hosts) > 0 {
+		line("# -insecure-host: it listens on %s, and whoever reaches it can be anybody", address)
 	}
 	line("LOGTO_ENDPOINT=%s", endpoint)
 	line("LOGTO_ISSUER=%s/oidc", endpoint)

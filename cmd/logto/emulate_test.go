@@ -62,9 +62,9 @@ func TestEmulateUsage(t *testing.T) {
 	}{
 		{"an argument", []string{"x"}, 2, "flags only"},
 		{"an unknown flag", []string{"-nope"}, 2, "not defined: -nope"},
-		{"every address", []string{"-listen", "0.0.0.0:0"}, 2, "-insecure-any-host"},
-		{"every address, shortly", []string{"-listen", ":0"}, 2, "-insecure-any-host"},
-		{"a name", []string{"-listen", "example.com:0"}, 2, "-insecure-any-host"},
+		{"every address", []string{"-listen", "0.0.0.0:0"}, 2, "-insecure-host"},
+		{"every address, shortly", []string{"-listen", ":0"}, 2, "-insecure-host"},
+		{"a name", []string{"-listen", "example.com:0"}, 2, "-insecure-host"},
 		{"no port", []string{"-listen", "127.0.0.1"}, 2, "host:port"},
 		{"another host's endpoint", []string{"-listen", "127.0.0.1:0", "-endpoint", "https://login.example.com"}, 1, "not loopback"},
 		{"no endpoint", []string{"-listen", "127.0.0.1:0", "-endpoint", "localhost:3001"}, 1, "no address"},
@@ -75,6 +75,11 @@ func TestEmulateUsage(t *testing.T) {
 		var out, errs bytes.Buffer
 		if code := run(append([]string{"emulate"}, tt.args...), strings.NewReader(""), &out, &errs); code != tt.code || !strings.Contains(errs.String(), tt.want) || out.Len() > 0 {
 			t.Errorf("%s: %d, %q, %q", tt.name, code, out.String(), errs.String())
+		}
+	}
+	for _, args := range []string{"", "-listen localhost:0", "-listen [::1]:0", "-listen 0.0.0.0:0 -insecure-host api", "-listen :0 -insecure-host api -insecure-host db"} {
+		if e, err := parseEmulate(strings.Fields(args)); err != nil || len(e.hosts) != strings.Count(args, "-host") {
+			t.Errorf("%s: %v", args, err)
 		}
 	}
 	for _, help := range []string{"-h", "--help"} {
@@ -146,7 +151,9 @@ func TestEmulateFiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var kept struct{ Issued struct{ Keys json.RawMessage } }
+			var kept struct {
+				Issued struct{ Keys json.RawMessage }
+			}
 			if err := json.Unmarshal(b, &kept); err != nil {
 				t.Fatal(err)
 			}
