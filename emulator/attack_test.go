@@ -27,6 +27,8 @@ func TestAttackRedirects(t *testing.T) {
 		{b, "", false},
 		{b, "https://evil.example/callback", false},
 		{b, "http://localhost:5173@evil.example/", false},
+		{b, "http://user@localhost:5173/", false},
+		{b, "http://user:pass@localhost:5173/", false},
 		{b, "http://localhost:pass@evil.example/", false},
 		{b, "http://localhost.evil.example:5173/", false},
 		{b, "http://evil.example/localhost:5173/", false},

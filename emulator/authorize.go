@@ -43,8 +43,6 @@ func (s *Server) demandOf(form url.Values) (*demand, error) {
 	switch {
 	case client == nil:
 		return nil, badRequest("invalid_client", "client is invalid").because("there is no application with this client_id")
-	case client.Type == machine:
-		return nil, badRequest("unauthorized_client", "nobody signs in to a machine-to-machine application")
 	case !registered(client.RedirectURIs, form.Get("redirect_uri")):
 		return nil, badRequest("invalid_redirect_uri", "redirect_uri did not match any of the client's registered redirect_uris")
 	}
@@ -204,7 +202,7 @@ func (s *Server) sessionOf(r *http.Request) (string, *session) {
 		return "", nil
 	}
 	found := s.issued.Sessions[cookie.Value]
-	if found == nil || s.tenant.user(found.User) == nil || s.tenant.user(found.User).IsSuspended || s.now().After(found.Started.Add(sessionTTL)) {
+	if found == nil || s.now().After(found.Started.Add(sessionTTL)) {
 		return "", nil
 	}
 	return cookie.Value, found

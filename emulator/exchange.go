@@ -47,10 +47,10 @@ func (s *Server) exchangeToken(client *application, form url.Values) (map[string
 	default:
 		return nil, badRequest("invalid_request", "subject_token_type is not supported")
 	}
-	u := s.tenant.user(userID)
-	if u == nil || u.IsSuspended {
+	if !s.tenant.active(userID) {
 		return nil, invalidGrant("the user is suspended or deleted")
 	}
+	u := s.tenant.user(userID)
 	actor, err := s.actor(form)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package emulator_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -127,7 +128,31 @@ func TestKeyButtons(t *testing.T) {
 			}
 		})
 	}
-	em, _ := newMemory(t, emulator.Config{})
+	em, b := newMemory(t, emulator.Config{})
+	header, _ := decode(t, mint(t, em))
+	b.control("rotate", `{}`)
+	current, _ := decode(t, mint(t, em))
+	if err := em.Control("drop-key", map[string]any{"id": current["kid"]}, nil); err == nil {
+		t.Error("the current key was dropped")
+	}
+	b.control("rotate", `{"staged":true}`)
+	b.control("drop-key", `{"id":"`+header["kid"].(string)+`"}`)
+	var state struct{ Keys []struct{ ID, Status string } }
+	for _, want := range []string{"Next Current ", "Current "} {
+		if err := json.Unmarshal([]byte(b.get("/control/state").body), &state); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, k := range state.Keys {
+			got += k.Status + " "
+		}
+		if got != want {
+			t.Errorf("keys %q, want %q", got, want)
+		}
+		if state.Keys[0].Status == "Next" {
+			b.control("drop-key", `{"id":"`+state.Keys[0].ID+`"}`)
+		}
+	}
 	for _, wrong := range []struct {
 		action string
 		args   map[string]any

@@ -211,6 +211,33 @@ func TestSignInEvents(t *testing.T) {
 	})
 }
 
+// A webhook gets the events that it wants, and none if it is off.
+func TestWhichEvents(t *testing.T) {
+	for _, test := range []struct{ more, want string }{
+		{``, "[User.SuspensionStatus.Updated User.Deleted]"},
+		{`"events": ["User.Deleted"],`, "[User.Deleted]"},
+		{`"events": ["Role.Deleted"],`, "[]"},
+		{`"enabled": true,`, "[User.SuspensionStatus.Updated User.Deleted]"},
+		{`"enabled": false,`, "[]"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			in := &inbox{}
+			em, _ := newMemory(t, emulator.Config{HTTPClient: &http.Client{Transport: memory.Transport{Handler: in}},
+				Tenant: []byte(strings.Replace(string(withHook(t)), `{"id": "api", `, `{"id": "api", `+test.more, 1))})
+			if err := em.Suspend("alice"); err != nil {
+				t.Fatal(err)
+			}
+			if err := em.DeleteUser("alice"); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if got := fmt.Sprint(in.events(t)); got != test.want {
+				t.Errorf("%s: %s", test.more, got)
+			}
+		})
+	}
+}
+
 // revoking is an API with a list that takes the emulator's webhooks in.
 func revoking(t *testing.T, in *inbox) (*emulator.Server, *browser, http.Handler) {
 	t.Helper()

@@ -141,42 +141,16 @@ func (i *issued) orphans() {
 	}
 }
 
-// revokeUser ends all that a user has been given, as Logto does when the user is
-// suspended or deleted.
-func (i *issued) revokeUser(user string) {
-	for id, g := range i.Grants {
-		if g.User == user {
-			delete(i.Grants, id)
-		}
-	}
-	for id, s := range i.Sessions {
-		if s.User == user {
-			delete(i.Sessions, id)
-		}
-	}
-	for id, t := range i.Opaque {
-		if t.User == user {
-			delete(i.Opaque, id)
-		}
-	}
-	for id, t := range i.Subjects {
-		if t.User == user {
-			delete(i.Subjects, id)
-		}
-	}
-	i.orphans()
-}
-
-// keep drops what names a user or an application that there is no more, and what has
-// expired.
+// keep drops what has expired, and all that was given to users who are suspended or
+// deleted and to applications that there are no more: as Logto, for good.
 func (i *issued) keep(t *tenant, now time.Time) {
 	for id, s := range i.Sessions {
-		if t.user(s.User) == nil || now.After(s.Started.Add(sessionTTL)) {
+		if !t.active(s.User) || now.After(s.Started.Add(sessionTTL)) {
 			delete(i.Sessions, id)
 		}
 	}
 	for id, g := range i.Grants {
-		if t.user(g.User) == nil || t.application(g.Client) == nil || now.After(g.Expires) {
+		if !t.active(g.User) || t.application(g.Client) == nil || now.After(g.Expires) {
 			delete(i.Grants, id)
 		}
 	}
@@ -192,12 +166,12 @@ func (i *issued) keep(t *tenant, now time.Time) {
 		}
 	}
 	for id, o := range i.Opaque {
-		if now.After(o.Expires) {
+		if !t.active(o.User) || now.After(o.Expires) {
 			delete(i.Opaque, id)
 		}
 	}
 	for id, s := range i.Subjects {
-		if t.user(s.User) == nil || now.After(s.Expires) {
+		if !t.active(s.User) || now.After(s.Expires) {
 			delete(i.Subjects, id)
 		}
 	}

@@ -22,11 +22,6 @@ func (s *Server) setTenant(raw json.RawMessage) (any, []*delivery, error) {
 	}
 	s.tenant = t
 	s.stamp()
-	for _, u := range t.Users {
-		if u.IsSuspended {
-			s.issued.revokeUser(u.ID)
-		}
-	}
 	s.issued.keep(t, s.now())
 	return nil, nil, nil
 }

@@ -32,9 +32,7 @@ func (s *Server) setSuspended(id string, suspended bool) (any, []*delivery, erro
 		return nil, nil, err
 	}
 	u.IsSuspended, u.UpdatedAt = suspended, s.now().UnixMilli()
-	if suspended {
-		s.issued.revokeUser(u.ID)
-	}
+	s.issued.keep(s.tenant, s.now())
 	return nil, s.send(userEvent("User.SuspensionStatus.Updated", http.MethodPatch, "/is-suspended", http.StatusOK, u)), nil
 }
 
@@ -47,7 +45,7 @@ func (s *Server) deleteUser(a userArgs) (any, []*delivery, error) {
 	for _, o := range s.tenant.Organizations {
 		o.Users = slices.DeleteFunc(o.Users, func(m *member) bool { return m.ID == u.ID })
 	}
-	s.issued.revokeUser(u.ID)
+	s.issued.keep(s.tenant, s.now())
 	return nil, s.send(userEvent("User.Deleted", http.MethodDelete, "", http.StatusNoContent, u)), nil
 }
 

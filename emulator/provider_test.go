@@ -91,6 +91,27 @@ func TestPermissions(t *testing.T) {
 	})
 }
 
+// A plain token for a resource has the scopes of all organizations of the user; without
+// Logto's scope for organizations there is no token for one.
+func TestOrganizationScopes(t *testing.T) {
+	_, b := newMemory(t, emulator.Config{})
+	b.control("user-roles", `{"user":"alice","roles":[]}`)
+	first := b.exchange(b.signIn("alice", "scope", "openid offline_access read:things"))
+	a := b.refresh(first.text(t, "refresh_token"), "resource", api)
+	if a.text(t, "scope") != "read:things" {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	for _, more := range [][]string{{"organization_id", "acme"}, {"organization_id", "acme", "resource", api}} {
+		if a := b.refresh(a.text(t, "refresh_token"), more...); a.status != 403 || a.text(t, "error") != "insufficient_scope" || a.text(t, "scope") != "urn:logto:scope:organizations" {
+			t.Errorf("%v: %d %s", more, a.status, a.body)
+		}
+	}
+	b.control("remove-member", `{"organization":"acme","user":"alice"}`)
+	if a := b.refresh(a.text(t, "refresh_token"), "resource", api); a.text(t, "scope") != "" || a.status != 200 {
+		t.Errorf("no member any more: %d %s", a.status, a.body)
+	}
+}
+
 // The refusals of the token endpoint, in Logto's form.
 func TestTokenRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -214,8 +235,12 @@ func TestTokenExchange(t *testing.T) {
 				t.Errorf("subject token, use %d: %s", i+1, a.body)
 			}
 		}
+		weak := newBrowser(t, em)
+		unnamed := weak.exchange(weak.signIn("carol", "scope", "profile")).text(t, "access_token")
 		old := subject("alice")
-		time.Sleep(11 * time.Minute)
+		time.Sleep(10*time.Minute - time.Second)
+		b.machine("resource", api) // which sweeps
+		time.Sleep(2 * time.Second)
 		for _, test := range []struct {
 			name, kind, token string
 			more              []string
@@ -223,6 +248,7 @@ func TestTokenExchange(t *testing.T) {
 		}{
 			{"expired", access, old, nil, "invalid_grant"},
 			{"a JWT for an actor", access, subject("alice"), []string{"actor_token", a.text(t, "access_token"), "actor_token_type", access}, "invalid_grant"},
+			{"an actor without openid", access, subject("alice"), []string{"actor_token", unnamed, "actor_token_type", access}, "invalid_grant"},
 			{"an actor of no type", access, subject("alice"), []string{"actor_token", opaque}, "invalid_request"},
 			{"an access token for a subject", access, opaque, nil, "invalid_grant"},
 			{"an unknown resource", pat, "pat_alice", []string{"resource", "https://x.test"}, "invalid_target"},

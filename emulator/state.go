@@ -100,11 +100,6 @@ func (s *Server) reread() {
 		t.adopt(s.tenant)
 		s.tenant = t
 		s.stamp()
-		for _, u := range t.Users {
-			if u.IsSuspended {
-				s.issued.revokeUser(u.ID)
-			}
-		}
 		s.issued.keep(t, s.now())
 		s.dirty = true
 		s.logger.Info("emulator: the file has changed, and is taken")

@@ -221,6 +221,29 @@ func TestReread(t *testing.T) {
 			t.Errorf("%s: problem %v", step.name, problem)
 		}
 	}
+	// A file that is only written anew changes nothing.
+	write(string(emulator.Example()))
+	b.get("/control/state")
+	b.control("suspend", `{"user":"alice"}`)
+	write(string(emulator.Example()))
+	if alice := scope("alice"); alice != "emulator: token: invalid_grant: grant request is invalid: the user is suspended" {
+		t.Errorf("written anew: %v", alice)
+	}
+	// Suspended by the file while it was off: what was issued is gone.
+	if err := em.Close(); err != nil {
+		t.Fatal(err)
+	}
+	write(string(emulator.Example()) + " ")
+	em, b = newMemory(t, emulator.Config{File: file, StateFile: state})
+	refresh = b.exchange(b.signIn("bob")).text(t, "refresh_token")
+	if err := em.Close(); err != nil {
+		t.Fatal(err)
+	}
+	write(strings.Replace(string(emulator.Example()), `"username": "bob"`, `"isSuspended": true, "username": "bob"`, 1))
+	em, b = newMemory(t, emulator.Config{File: file, StateFile: state})
+	if a := b.refresh(refresh); a.status != 400 {
+		t.Errorf("suspended by the file: %d %s", a.status, a.body)
+	}
 	// Changed while it was off: the file wins, the user of the sign-in page stays.
 	b.control("user-roles", `{"user":"bob","roles":["reader"]}`)
 	if err := em.Close(); err != nil {

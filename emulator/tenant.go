@@ -221,6 +221,12 @@ func (t *tenant) user(id string) *user {
 	return find(t.Users, func(u *user) string { return u.ID }, id)
 }
 
+// active tells whether there is such a user, who isn't suspended.
+func (t *tenant) active(id string) bool {
+	u := t.user(id)
+	return u != nil && !u.IsSuspended
+}
+
 func (t *tenant) application(id string) *application {
 	return find(t.Applications, func(a *application) string { return a.ID }, id)
 }

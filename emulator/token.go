@@ -125,10 +125,7 @@ func (s *Server) exchangeCode(client *application, form url.Values) (map[string]
 	case !verifies(c.Challenge, form):
 		return nil, invalidGrant("PKCE: the code_verifier isn't that of the code_challenge")
 	}
-	u, err := s.subject(g)
-	if err != nil {
-		return nil, err
-	}
+	u := s.tenant.user(g.User) // active, or the grant would be gone
 	to, err := s.targetOf(g, form)
 	if err != nil {
 		return nil, err
@@ -158,15 +155,6 @@ func verifies(challenge string, form url.Values) bool {
 	}
 	sum := sha256.Sum256([]byte(verifier))
 	return subtle.ConstantTimeCompare([]byte(base64.RawURLEncoding.EncodeToString(sum[:])), []byte(challenge)) == 1
-}
-
-// subject is the user of a grant.
-func (s *Server) subject(g *grant) (*user, error) {
-	u := s.tenant.user(g.User)
-	if u == nil || u.IsSuspended {
-		return nil, invalidGrant("the user is suspended or deleted")
-	}
-	return u, nil
 }
 
 // targetOf is what the client asks a token for, of what was asked for at the sign-in.
@@ -204,10 +192,7 @@ func (s *Server) refresh(client *application, form url.Values) (map[string]any, 
 		s.changed()
 		return nil, invalidGrant(fmt.Sprintf("the refresh token was used %v ago: its grant is revoked", now.Sub(t.Rotated).Round(time.Second)))
 	}
-	u, err := s.subject(g)
-	if err != nil {
-		return nil, err
-	}
+	u := s.tenant.user(g.User) // active, or the grant would be gone
 	asked := g.Scopes
 	if form.Get("scope") != "" {
 		asked = scopesIn(form)
