@@ -110,6 +110,7 @@ func TestAttackAuthorization(t *testing.T) {
 	}{
 		{"no PKCE", []string{"code_challenge", "", "code_challenge_method", ""}, "invalid_request"},
 		{"a method without a challenge", []string{"code_challenge", ""}, "invalid_request"},
+		{"a method without a challenge, of a web application", []string{"client_id", "web", "code_challenge", ""}, "invalid_request"},
 		{"plain", []string{"code_challenge_method", "plain"}, "invalid_request"},
 		{"plain by default", []string{"code_challenge_method", ""}, "invalid_request"},
 		{"no hash", []string{"code_challenge", "x"}, "invalid_request"},

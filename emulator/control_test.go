@@ -6,7 +6,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -252,6 +257,86 @@ func TestMembers(t *testing.T) {
 		if a := b.machine("resource", api); a.status != 200 {
 			t.Errorf("machine: %d", a.status)
 		}
+	})
+}
+
+// What the documentation tells of actions and faults is what there is.
+func TestDocumentation(t *testing.T) {
+	b, err := os.ReadFile("../docs/emulator.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	em, _ := newMemory(t, emulator.Config{})
+	for what, err := range map[string]error{
+		"action":  em.Control("no-such", nil, nil),
+		"at":      em.Fault(emulator.Fault{At: "no-such"}),
+		"do":      em.Fault(emulator.Fault{Do: "no-such"}),
+		"hook do": em.Fault(emulator.Fault{At: "hooks", Do: "no-such"}),
+	} {
+		names := regexp.MustCompile(`"([a-z_-]+)"`).FindAllStringSubmatch(err.Error(), -1)
+		if len(names) < 3 {
+			t.Errorf("%s: %v", what, err)
+		}
+		for _, name := range names {
+			if name[1] != "no-such" && !strings.Contains(text, "`"+name[1]+"`") {
+				t.Errorf("%s %s isn't documented", what, name[1])
+			}
+		}
+	}
+	// And the page has what there is to choose.
+	page, err := os.ReadFile("pages/control.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range regexp.MustCompile(`<option>([a-z_]+)</option>`).FindAllStringSubmatch(string(page), -1) {
+		at := em.Fault(emulator.Fault{At: f[1], Do: map[bool]string{true: "once", false: "fail"}[f[1] == "hooks"]})
+		do := em.Fault(emulator.Fault{At: map[bool]string{true: "hooks", false: "jwks"}[slices.Contains([]string{"once", "disorder", "lose"}, f[1])], Do: f[1]})
+		if at != nil && do != nil {
+			t.Errorf("the page has %s: %v, %v", f[1], at, do)
+		}
+	}
+	for _, a := range regexp.MustCompile(`data-action="([a-z-]+)"`).FindAllStringSubmatch(string(page), -1) {
+		if err := em.Control(a[1], map[string]string{"no-such": ""}, nil); err == nil || strings.Contains(err.Error(), "no such action") {
+			t.Errorf("the page has the action %s: %v", a[1], err)
+		}
+	}
+}
+
+// Many at once: browsers, pages with parallel calls, the control page.
+func TestAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		em, _ := newMemory(t, emulator.Config{StateFile: filepath.Join(t.TempDir(), "state")})
+		things := newAPI(t, inMemory(em))
+		var all sync.WaitGroup
+		for i := range 20 {
+			all.Go(func() {
+				b := newBrowser(t, em)
+				switch i % 4 {
+				case 0, 1:
+					code := b.get("/oidc/auth?" + authorization("login_hint", "carol").Encode()).location(t).Query().Get("code")
+					refresh := b.exchange(code).text(t, "refresh_token")
+					var calls sync.WaitGroup
+					for range 3 { // with one refresh token, as SDKs do
+						calls.Go(func() {
+							if a := b.refresh(refresh, "resource", api); a.status != 200 || ask(things, a.text(t, "access_token")) != 200 {
+								t.Errorf("%d %s", a.status, a.body)
+							}
+						})
+					}
+					calls.Wait()
+				case 2:
+					b.control("suspend", `{"user":"bob"}`)
+					b.control("unsuspend", `{"user":"bob"}`)
+					b.control("personal-access-token", `{"user":"alice"}`)
+				case 3:
+					b.get("/control/state")
+					b.machine("resource", api)
+					em.Config()
+				}
+			})
+		}
+		all.Wait()
 	})
 }
 

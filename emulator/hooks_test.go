@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
@@ -17,10 +16,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/seed-70fe37f4/logto"
 	"github.com/seed-70fe37f4/logto/emulator"
 	"github.com/seed-70fe37f4/logto/internal/memory"
-	"github.com/seed-70fe37f4/logto/revocation"
 )
 
 const signingKey = "the signing key"
@@ -238,99 +235,6 @@ func TestWhichEvents(t *testing.T) {
 	}
 }
 
-// revoking is an API with a list that takes the emulator's webhooks in.
-func revoking(t *testing.T, in *inbox) (*emulator.Server, *browser, http.Handler) {
-	t.Helper()
-	list, err := revocation.New(revocation.Config{Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	in.next = list.Webhook(signingKey)
-	em, b := newHooked(t, in)
-	cfg := inMemory(em)
-	cfg.Revoked = list.Check
-	v, err := logto.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return em, b, logto.Require(v)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-}
-
-// What is taken back, the API refuses from the next request on, if the webhook comes.
-func TestTakenBack(t *testing.T) {
-	for _, test := range []struct {
-		name   string
-		fault  *emulator.Fault
-		status []int // of the receiver, before it is well
-		do     func(*emulator.Server) error
-		token  emulator.Token
-		want   int
-		later  int // after a minute
-	}{
-		{"nothing", nil, nil, func(*emulator.Server) error { return nil }, emulator.Token{User: "alice"}, 200, 200},
-		{"suspended", nil, nil, func(em *emulator.Server) error { return em.Suspend("alice") }, emulator.Token{User: "alice"}, 401, 401},
-		{"somebody else", nil, nil, func(em *emulator.Server) error { return em.Suspend("alice") }, emulator.Token{User: "bob"}, 200, 200},
-		{"deleted", nil, nil, func(em *emulator.Server) error { return em.DeleteUser("alice") }, emulator.Token{User: "alice"}, 401, 401},
-		{"no member any more", nil, nil, func(em *emulator.Server) error { return em.RemoveMember("acme", "alice") }, emulator.Token{User: "alice", Organization: "acme"}, 401, 401},
-		{"organization deleted", nil, nil, func(em *emulator.Server) error {
-			return em.Control("delete-organization", map[string]string{"organization": "acme"}, nil)
-		}, emulator.Token{User: "alice", Organization: "acme"}, 401, 401},
-		{"new password", nil, nil, func(em *emulator.Server) error {
-			return em.Control("set-password", map[string]string{"user": "alice"}, nil)
-		}, emulator.Token{User: "alice"}, 401, 401},
-		{"the receiver fails once", nil, []int{500}, func(em *emulator.Server) error { return em.Suspend("alice") }, emulator.Token{User: "alice"}, 200, 401},
-		{"and Logto sends once", &emulator.Fault{At: "hooks", Do: "once"}, []int{500}, func(em *emulator.Server) error { return em.Suspend("alice") }, emulator.Token{User: "alice"}, 200, 200},
-		{"the webhook is lost", &emulator.Fault{At: "hooks", Do: "lose"}, nil, func(em *emulator.Server) error { return em.Suspend("alice") }, emulator.Token{User: "alice"}, 200, 200},
-		{"the receiver hangs", nil, []int{1}, func(em *emulator.Server) error { return em.Suspend("alice") }, emulator.Token{User: "alice"}, 200, 401},
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			in := &inbox{status: test.status}
-			em, b, things := revoking(t, in)
-			token, err := em.Token(test.token)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if status := ask(things, token); status != 200 {
-				t.Errorf("%s: before: %d", test.name, status)
-			}
-			if test.fault != nil {
-				if err := em.Fault(*test.fault); err != nil {
-					t.Fatal(err)
-				}
-			}
-			start := time.Now()
-			if err := test.do(em); err != nil {
-				t.Fatal(err)
-			}
-			if took := time.Since(start); took > 2*time.Second {
-				t.Errorf("%s: took %v", test.name, took)
-			}
-			if status := ask(things, token); status != test.want {
-				t.Errorf("%s: at once: %d", test.name, status)
-			}
-			time.Sleep(time.Minute)
-			if status := ask(things, token); status != test.later {
-				t.Errorf("%s: later: %d", test.name, status)
-			}
-			if test.later != 200 || test.name == "nothing" || test.token.User == "bob" {
-				return
-			}
-			// The button sends it again.
-			var state struct{ Deliveries []struct{ ID int64 } }
-			if err := json.Unmarshal([]byte(b.get("/control/state").body), &state); err != nil {
-				t.Fatal(err)
-			}
-			if err := em.Fault(); err != nil {
-				t.Fatal(err)
-			}
-			b.control("resend", fmt.Sprintf(`{"id":%d}`, state.Deliveries[len(state.Deliveries)-1].ID))
-			if status := ask(things, token); status != 401 {
-				t.Errorf("%s: sent again: %d", test.name, status)
-			}
-		})
-	}
-}
-
 // In order by default, swapped as by a real Logto if that is asked for; and after a
 // failure the next event waits.
 func TestOrderOfHooks(t *testing.T) {
@@ -399,85 +303,6 @@ func TestGivenUp(t *testing.T) {
 		}
 		if err := em.Close(); err != nil {
 			t.Error(err)
-		}
-	})
-}
-
-// Sign-out: the browser goes where it may, and applications are told.
-func TestEndSession(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		in := &inbox{}
-		list, err := revocation.New(revocation.Config{Logger: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		em, b := newHooked(t, in)
-		v, err := logto.New(inMemory(em))
-		if err != nil {
-			t.Fatal(err)
-		}
-		logout := list.Logout(v, nil, "page")
-		in.next = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/logout" {
-				logout.ServeHTTP(w, r)
-			}
-		})
-		first := b.exchange(b.signIn("alice"))
-		_, id := decode(t, first.text(t, "id_token"))
-		to := b.get("/oidc/session/end?" + url.Values{"client_id": {"page"}, "post_logout_redirect_uri": {"http://localhost:5173/"}, "state": {"s"}}.Encode()).location(t)
-		if to.String() != "http://localhost:5173/?state=s" {
-			t.Errorf("to %v", to)
-		}
-		synctest.Wait()
-		i := slices.IndexFunc(in.bodies, func(body string) bool { return strings.HasPrefix(body, "logout_token=") })
-		if i < 0 {
-			t.Fatalf("no logout token in %v", in.bodies)
-		}
-		form, err := url.ParseQuery(in.bodies[i])
-		if err != nil {
-			t.Fatal(err)
-		}
-		header, claims := decode(t, form.Get("logout_token"))
-		if header["typ"] != "logout+jwt" || claims["sub"] != "alice" || claims["aud"] != "page" || claims["sid"] != id["sid"] || id["sid"] == nil || claims["exp"].(float64)-claims["iat"].(float64) != 120 {
-			t.Errorf("logout token %v %v, ID token %v", header, claims, id)
-		}
-		if !strings.Contains(b.get("/control/state").body, `"event":"back-channel logout","to":"page","url":"http://api.test/logout","attempts":1,"status":200`) {
-			t.Error("the control page doesn't show it delivered")
-		}
-		// With offline_access the refresh token goes on working, as in Logto; the browser is out.
-		if a := b.refresh(first.text(t, "refresh_token")); a.status != 200 {
-			t.Errorf("refresh: %d %s", a.status, a.body)
-		}
-		if page := b.get("/oidc/auth?" + authorization().Encode()).location(t); !strings.HasSuffix(page.Path, "/sign-in") {
-			t.Errorf("to %v", page)
-		}
-		for _, test := range []struct {
-			name  string
-			query url.Values
-		}{
-			{"not registered", url.Values{"client_id": {"page"}, "post_logout_redirect_uri": {"https://evil.example/"}}},
-			{"of nobody", url.Values{"post_logout_redirect_uri": {"http://localhost:5173/"}}},
-			{"no such client", url.Values{"client_id": {"x"}}},
-			{"a hint of another", url.Values{"client_id": {"web"}, "id_token_hint": {first.text(t, "id_token")}}},
-			{"a hint that is no ID token", url.Values{"id_token_hint": {form.Get("logout_token")}}},
-			{"a forged hint", url.Values{"id_token_hint": {first.text(t, "id_token")[:len(first.text(t, "id_token"))-8] + "AAAAAAAA"}}},
-		} {
-			if a := b.get("/oidc/session/end?" + test.query.Encode()); a.status != 400 {
-				t.Errorf("%s: %d %v", test.name, a.status, a.header)
-			}
-		}
-		hint := url.Values{"id_token_hint": {first.text(t, "id_token")}, "post_logout_redirect_uri": {"http://localhost:5173/out"}}
-		if to := b.get("/oidc/session/end?" + hint.Encode()).location(t); to.String() != "http://localhost:5173/out" {
-			t.Errorf("by hint to %v", to)
-		}
-		// A receiver that hangs delays the user's sign-out by 2.5 s.
-		b.signIn("alice")
-		synctest.Wait()
-		in.status = []int{1}
-		start := time.Now()
-		b.get("/oidc/session/end")
-		if took := time.Since(start); took != 2500*time.Millisecond {
-			t.Errorf("took %v", took)
 		}
 	})
 }

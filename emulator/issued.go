@@ -141,8 +141,8 @@ func (i *issued) orphans() {
 	}
 }
 
-// keep drops what has expired, and all that was given to users who are suspended or
-// deleted and to applications that there are no more: as Logto, for good.
+// keep drops what has expired, and for good, as Logto, all that was given to users who are
+// suspended or deleted.
 func (i *issued) keep(t *tenant, now time.Time) {
 	for id, s := range i.Sessions {
 		if !t.active(s.User) || now.After(s.Started.Add(sessionTTL)) {
@@ -150,7 +150,7 @@ func (i *issued) keep(t *tenant, now time.Time) {
 		}
 	}
 	for id, g := range i.Grants {
-		if !t.active(g.User) || t.application(g.Client) == nil || now.After(g.Expires) {
+		if !t.active(g.User) || now.After(g.Expires) {
 			delete(i.Grants, id)
 		}
 	}
@@ -171,7 +171,7 @@ func (i *issued) keep(t *tenant, now time.Time) {
 		}
 	}
 	for id, s := range i.Subjects {
-		if !t.active(s.User) || now.After(s.Expires) {
+		if now.After(s.Expires) {
 			delete(i.Subjects, id)
 		}
 	}

@@ -59,10 +59,8 @@ func (s *Server) dropKey(a struct {
 	case s.issued.Next != nil && a.ID == s.issued.Next.ID:
 		s.issued.Next = nil
 		return nil, nil, nil
-	case a.ID == s.issued.Keys[0].ID:
-		return nil, nil, fmt.Errorf("the current key signs: rotate first")
 	case len(s.issued.Keys) < 2 || a.ID != "" && a.ID != s.issued.Keys[1].ID:
-		return nil, nil, fmt.Errorf("there is no such key before the current one")
+		return nil, nil, fmt.Errorf("there is no such key before the current one, which signs: rotate first")
 	}
 	s.issued.Keys = s.issued.Keys[:1:1]
 	return nil, nil, nil

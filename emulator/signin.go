@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/seed-70fe37f4/logto/internal/mint"
 )
@@ -63,7 +64,7 @@ func (s *Server) serveSignIn(w http.ResponseWriter, r *http.Request) {
 			_ = signInPage.Execute(w, view)
 		}
 	}
-	entry := call{Time: s.now(), Method: r.Method, Endpoint: "sign-in", Client: query.Get("client_id"), Status: http.StatusOK, Note: answer.note}
+	entry := call{Time: time.Now(), Method: r.Method, Endpoint: "sign-in", Client: query.Get("client_id"), Status: http.StatusOK, Note: answer.note}
 	if err != nil {
 		entry.Status, entry.Note = asOAuthError(err).status, err.Error()
 	}
