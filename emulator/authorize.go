@@ -171,7 +171,7 @@ func (s *Server) authorize(r *http.Request) (reply, error) {
 		current = nil
 	}
 	if u := s.tenant.hinted(d.hint); u != nil && (current == nil || current.User != u.ID) && !slices.Contains(d.prompts, "none") {
-		return s.signIn(r, d, u)
+		return s.signIn(r, d, u, "SignIn")
 	}
 	if current != nil && (d.hint == "" || s.tenant.hinted(d.hint) != nil) {
 		return redirect(s.finish(d, id, current), "signed in already: "+current.User), nil
@@ -208,8 +208,9 @@ func (s *Server) sessionOf(r *http.Request) (string, *session) {
 	return cookie.Value, found
 }
 
-// signIn begins a session for the user, and gives the client its code.
-func (s *Server) signIn(r *http.Request, d *demand, u *user) (reply, error) {
+// signIn begins a session for the user, and gives the client its code. The interaction is
+// SignIn or Register, as Logto's events call it.
+func (s *Server) signIn(r *http.Request, d *demand, u *user, interaction string) (reply, error) {
 	if u.IsSuspended {
 		return s.backWithError(d, badRequest("access_denied", "the user is suspended")), nil
 	}
@@ -222,7 +223,7 @@ func (s *Server) signIn(r *http.Request, d *demand, u *user) (reply, error) {
 	u.LastSignInAt = s.now().UnixMilli()
 	u.UpdatedAt = u.LastSignInAt
 	to := s.finish(d, id, started)
-	s.send(event{name: "PostSignIn", body: s.signInBody("SignIn", id, r, u, d.client)})
+	s.sendInteraction(interaction, id, r, u, d.client)
 	return redirect(to, "signed in: "+u.ID, s.cookie(id, int(sessionTTL/time.Second))), nil
 }
 
@@ -238,8 +239,14 @@ func (s *Server) finish(d *demand, sessionID string, current *session) string {
 	}
 	now := s.now()
 	grantID, codeID := mint.Opaque(), mint.Opaque()
+	// A role that is given later takes another sign-in, as in Logto: what was granted is
+	// settled here, for all organizations.
+	resources, h := scopesOf{}, holderOfUser(s.tenant.user(current.User))
+	for _, indicator := range d.resources {
+		resources[indicator], _ = s.tenant.granted(h, target{resource: indicator}, d.scopes, true) // there is no organization to be refused
+	}
 	s.issued.Grants[grantID] = &grant{
-		User: current.User, Client: d.client.ID, Session: sessionID, SID: current.SIDs[d.client.ID], Scopes: d.scopes, Resources: d.resources,
+		User: current.User, Client: d.client.ID, Session: sessionID, SID: current.SIDs[d.client.ID], Scopes: d.scopes, Resources: resources,
 		Nonce: d.nonce, SignedIn: current.Started, AuthTime: d.maxAge >= 0, Expires: now.Add(s.refreshLife(d.client)),
 	}
 	s.issued.Codes[codeID] = &code{

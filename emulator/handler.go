@@ -195,9 +195,11 @@ func (s *Server) discovery(r *http.Request) (reply, error) {
 	// may reach the emulator by another name than the browser.
 	seen := base
 	if u, err := url.Parse(base); err == nil {
-		u.Host = r.Host
-		if r.TLS != nil {
-			u.Scheme = "https"
+		if !strings.EqualFold(u.Host, r.Host) {
+			u.Host, u.Scheme = r.Host, "http"
+			if r.TLS != nil {
+				u.Scheme = "https"
+			}
 		}
 		seen = u.String()
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -209,12 +210,19 @@ func withoutAddress(err error) string {
 	return err.Error()
 }
 
-// signInBody is that of an event of the sign-in page.
-func (s *Server) signInBody(kind, sessionID string, r *http.Request, u *user, client *application) map[string]any {
-	return map[string]any{
-		"interactionEvent": kind, "sessionId": sessionID, "userIp": addressOf(r), "userId": u.ID, "user": account(u),
+// sendInteraction sends the event of a sign-in, or those of a registration.
+func (s *Server) sendInteraction(interaction, sessionID string, r *http.Request, u *user, client *application) {
+	about := map[string]any{
+		"interactionEvent": interaction, "sessionId": sessionID, "userIp": addressOf(r), "userAgent": r.UserAgent(),
 		"application": map[string]any{"id": client.ID, "type": client.Type, "name": client.Name, "description": nil},
-		"userAgent":   r.UserAgent(),
+	}
+	post := maps.Clone(about)
+	post["userId"], post["user"] = u.ID, account(u)
+	s.send(event{"Post" + interaction, post})
+	if interaction == "Register" {
+		created := maps.Clone(about)
+		created["applicationId"], created["data"] = client.ID, account(u)
+		s.send(event{"User.Created", created})
 	}
 }
 

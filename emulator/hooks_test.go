@@ -198,8 +198,9 @@ func TestSignInEvents(t *testing.T) {
 		_, b := newHooked(t, in)
 		page := b.get("/oidc/auth?" + authorization().Encode()).location(t)
 		b.post(page.String(), url.Values{"do": {"make"}, "name": {"Dave"}})
+		b.post(page.String(), url.Values{"user": {"dave"}})
 		synctest.Wait()
-		if got := in.events(t); !slices.Equal(got, []string{"PostRegister", "PostSignIn"}) {
+		if got := in.events(t); !slices.Equal(got, []string{"PostRegister", "User.Created", "PostSignIn"}) {
 			t.Errorf("events %v", got)
 		}
 		if in.header.Get("X-Mine") != "yes" || len(in.header.Get("Logto-Signature-Sha-256")) != 64 || in.header.Get("User-Agent") != "Logto (https://logto.io/)" {

@@ -34,7 +34,7 @@ type grant struct {
 	Session   string    `json:"session"`
 	SID       string    `json:"sid"`       // the session's name for this client
 	Scopes    []string  `json:"scopes"`    // asked for; what is had of them is settled at each token
-	Resources []string  `json:"resources"` // asked for
+	Resources scopesOf  `json:"resources"` // asked for, with the scopes that the user had at the sign-in
 	Nonce     string    `json:"nonce,omitempty"`
 	SignedIn  time.Time `json:"signedIn"`
 	AuthTime  bool      `json:"authTime,omitempty"` // max_age was asked for

@@ -31,9 +31,15 @@ func (s *Server) accessToken(q request) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if g := s.issued.Grants[q.grant]; g != nil && q.to.resource != "" {
+		scopes = only(scopes, g.Resources[q.to.resource])
+	}
 	now := s.now()
 	life := s.accessLife(q.to.resource)
-	answer := map[string]any{"token_type": "Bearer", "expires_in": int64(life / time.Second), "scope": strings.Join(scopes, " ")}
+	answer := map[string]any{"token_type": "Bearer", "expires_in": int64(life / time.Second)}
+	if q.user != nil || len(scopes) > 0 {
+		answer["scope"] = strings.Join(scopes, " ")
+	}
 	audience := q.to.audience(mint.OrganizationAudience)
 	if audience == "" {
 		id := mint.Opaque()
@@ -103,12 +109,12 @@ func decoded(part string) json.RawMessage {
 }
 
 // addIDToken adds one to the answer, if the sign-in asked for it.
-func (s *Server) addIDToken(answer map[string]any, client *application, u *user, g *grant) error {
-	if !slices.Contains(g.Scopes, "openid") {
+func (s *Server) addIDToken(answer map[string]any, client *application, u *user, g *grant, scopes []string) error {
+	if !slices.Contains(scopes, "openid") {
 		return nil
 	}
 	now := s.now()
-	claims := s.tenant.userClaims(u, g.Scopes, false)
+	claims := s.tenant.userClaims(u, scopes, false)
 	life := idTokenTTL
 	if client.IDTokenTTL > 0 {
 		life = time.Duration(client.IDTokenTTL) * time.Second

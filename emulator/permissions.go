@@ -39,12 +39,13 @@ func holderOfMachine(a *application) holder {
 }
 
 // resourceScopes are the scopes of a resource that the holder has: by global roles,
-// and by roles in the given organizations. A token for an organization has the global
-// ones too, and a user's token for none has those of all organizations: Logto's way.
+// and by roles in the given organizations. A user's token for an organization has the
+// global ones too, a machine's hasn't, and a user's token for no organization has those of
+// all of them: Logto's way.
 func (t *tenant) resourceScopes(h holder, indicator string, in ...*organization) []string {
 	var all []string
 	for _, name := range h.roles {
-		if r := t.role(name); r != nil {
+		if r := t.role(name); r != nil && (r.Type == "User" || len(in) == 0) {
 			all = append(all, r.Scopes[indicator]...)
 		}
 	}
@@ -107,18 +108,17 @@ func (t *tenant) granted(h holder, to target, asked []string, isUser bool) ([]st
 	if to.organization != "" {
 		o := t.organization(to.organization)
 		if o == nil || h.in(o) == nil {
-			who := "application"
 			if isUser {
-				who = "user"
+				return nil, denied("user is not a member of the organization")
 			}
-			return nil, denied(who + " is not a member of the organization")
+			return nil, denied("app has not associated with the organization")
 		}
 		in = []*organization{o}
 	} else if isUser {
 		in = t.organizationsOf(h)
 	}
 	switch {
-	case to.resource == organizationsResource:
+	case to.resource == organizationsResource: // bound to no organization, nor to the user's roles
 		return only(asked, t.OrganizationScopes), nil
 	case to.resource == "":
 		return only(asked, t.ownScopes(h, in[0])), nil

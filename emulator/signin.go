@@ -8,8 +8,6 @@ import (
 	"net/url"
 	"strings"
 	"time"
-
-	"github.com/seed-70fe37f4/logto/internal/mint"
 )
 
 //go:embed pages
@@ -93,14 +91,13 @@ func (s *Server) choose(r *http.Request, d *demand) (reply, error) {
 		if err != nil {
 			return reply{}, badRequest("invalid_request", err.Error())
 		}
-		s.send(event{name: "PostRegister", body: s.signInBody("Register", mint.Opaque(), r, u, d.client)})
-		return s.signIn(r, d, u)
+		return s.signIn(r, d, u, "Register")
 	}
 	u := s.tenant.user(form.Get("user"))
 	if u == nil {
 		return reply{}, badRequest("invalid_request", "there is no such user")
 	}
-	return s.signIn(r, d, u)
+	return s.signIn(r, d, u, "SignIn")
 }
 
 // makeUser makes a user at the sign-in page. Of the name comes the ID.

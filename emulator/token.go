@@ -139,7 +139,7 @@ func (s *Server) exchangeCode(client *application, form url.Values) (map[string]
 	if c.Refreshable {
 		answer["refresh_token"] = s.newRefreshToken(c.Grant, client)
 	}
-	return answer, s.addIDToken(answer, client, u, g)
+	return answer, s.addIDToken(answer, client, u, g, g.Scopes)
 }
 
 // verifies tells whether the verifier is that of the challenge (RFC 7636 section 4.6).
@@ -164,8 +164,9 @@ func (s *Server) targetOf(g *grant, form url.Values) (target, error) {
 		return target{}, err
 	}
 	to := target{resource: indicator, organization: form.Get("organization_id")}
+	_, asked := g.Resources[indicator]
 	switch {
-	case indicator != "" && (!slices.Contains(g.Resources, indicator) || !s.hasResource(indicator)):
+	case indicator != "" && !(asked && s.hasResource(indicator)):
 		return to, invalidTarget().because("the sign-in didn't ask for resource " + indicator)
 	case to.organization != "" && !slices.Contains(g.Scopes, organizationsScope):
 		return to, missingScope("refresh token missing required scope").because("the sign-in didn't ask for scope " + organizationsScope)
@@ -218,7 +219,7 @@ func (s *Server) refresh(client *application, form url.Values) (map[string]any, 
 		answer["refresh_token"] = s.newRefreshToken(t.Grant, client)
 	}
 	s.changed()
-	return answer, s.addIDToken(answer, client, u, g)
+	return answer, s.addIDToken(answer, client, u, g, asked)
 }
 
 // rotates: always for public clients, for the others when most of the life is over.

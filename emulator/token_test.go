@@ -72,6 +72,37 @@ func TestOrganizationScopes(t *testing.T) {
 	}
 }
 
+// What a sign-in grants is settled then: a role given later takes another one. What is
+// taken away is gone at once.
+func TestRolesAfterSignIn(t *testing.T) {
+	_, b := newMemory(t, emulator.Config{})
+	scopes := func(refresh string) (string, string) {
+		a := b.refresh(refresh, "resource", api)
+		return a.text(t, "scope"), a.text(t, "refresh_token")
+	}
+	first := b.exchange(b.signIn("alice")).text(t, "refresh_token")
+	for _, step := range []struct{ roles, want string }{{`["reader"]`, "read:things"}, {`["admin"]`, "read:things"}, {`[]`, "read:things"}} {
+		b.control("user-roles", `{"user":"alice","roles":`+step.roles+`}`)
+		var got string
+		if got, first = scopes(first); got != step.want { // the last by her organization
+			t.Errorf("%s: %q", step.roles, got)
+		}
+	}
+	b.control("remove-member", `{"organization":"acme","user":"alice"}`)
+	if got, _ := scopes(first); got != "" {
+		t.Errorf("without any: %q", got)
+	}
+	b.control("user-roles", `{"user":"alice","roles":["admin"]}`)
+	if got, _ := scopes(b.exchange(b.signInAgain()).text(t, "refresh_token")); got != "read:things write:things" {
+		t.Errorf("after another sign-in: %q", got)
+	}
+	// A refresh that asks for less gets less, and no ID token without openid.
+	again := b.exchange(b.signInAgain()).text(t, "refresh_token")
+	if a := b.refresh(again, "resource", api, "scope", "write:things"); a.text(t, "scope") != "write:things" || a.json(t)["id_token"] != nil {
+		t.Errorf("less: %s", a.body)
+	}
+}
+
 // The refusals of the token endpoint, in Logto's form.
 func TestTokenRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -149,7 +180,8 @@ func TestMachine(t *testing.T) {
 		if _, claims := decode(t, b.machine("organization_id", "acme", "scope", "read:members").text(t, "access_token")); claims["aud"] != "urn:logto:organization:acme" || claims["scope"] != "read:members" || claims["organization_id"] != nil {
 			t.Errorf("for an organization: %v", claims)
 		}
-		if _, claims := decode(t, b.machine("organization_id", "acme", "resource", api).text(t, "access_token")); claims["aud"] != api || claims["organization_id"] != "acme" {
+		// Its global role has read:reports, that in the organization has not.
+		if _, claims := decode(t, b.machine("organization_id", "acme", "resource", api, "scope", "read:things read:reports").text(t, "access_token")); claims["aud"] != api || claims["organization_id"] != "acme" || claims["scope"] != "read:things" {
 			t.Errorf("in an organization: %v", claims)
 		}
 	})
@@ -175,7 +207,7 @@ func TestTokenExchange(t *testing.T) {
 
 		a := exchange(pat, "pat_alice", "resource", api, "scope", "read:things write:things")
 		_, claims := decode(t, a.text(t, "access_token"))
-		if claims["sub"] != "alice" || claims["client_id"] != "machine" || claims["scope"] != "read:things" || claims["act"] != nil || a.text(t, "issued_token_type") != access {
+		if claims["sub"] != "alice" || claims["client_id"] != "machine" || claims["scope"] != "read:things" || claims["act"] != nil {
 			t.Errorf("personal access token: %v", claims)
 		}
 		if a := exchange(pat, "pat_alice"); len(a.text(t, "access_token")) != 43 {
@@ -188,6 +220,9 @@ func TestTokenExchange(t *testing.T) {
 		a = exchange(access, subject("alice"), "resource", api, "actor_token", opaque, "actor_token_type", access)
 		if _, claims := decode(t, a.text(t, "access_token")); claims["sub"] != "alice" || claims["act"].(map[string]any)["sub"] != "carol" {
 			t.Errorf("impersonation: %v", claims)
+		}
+		if _, claims := decode(t, exchange(pat, "pat_alice", "organization_id", "acme", "scope", "read:members").text(t, "access_token")); claims["aud"] != "urn:logto:organization:acme" || claims["scope"] != "read:members" {
+			t.Errorf("for an organization: %v", claims)
 		}
 		used := subject("alice")
 		for i, want := range []int{200, 400} {
@@ -212,8 +247,7 @@ func TestTokenExchange(t *testing.T) {
 			{"an actor of no type", access, subject("alice"), []string{"actor_token", opaque}, "invalid_request"},
 			{"an access token for a subject", access, opaque, nil, "invalid_grant"},
 			{"an unknown resource", pat, "pat_alice", []string{"resource", "https://x.test"}, "invalid_target"},
-			{"no scope for organizations", pat, "pat_alice", []string{"organization_id", "acme"}, "insufficient_scope"},
-			{"no member", pat, "pat_alice", []string{"organization_id", "umbrella", "scope", "urn:logto:scope:organizations"}, "access_denied"},
+			{"no member", pat, "pat_alice", []string{"organization_id", "umbrella"}, "access_denied"},
 		} {
 			if a := exchange(test.kind, test.token, test.more...); a.text(t, "error") != test.code {
 				t.Errorf("%s: %s", test.name, a.body)
