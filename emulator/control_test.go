@@ -82,6 +82,19 @@ func TestVerdicts(t *testing.T) {
 		if n := len(shownTokens(t, b, api)); n != 50 {
 			t.Errorf("%d tokens are remembered", n)
 		}
+		// Tokens of keys that are gone keep the page from nothing.
+		b.control("rotate", `{}`)
+		b.control("rotate", `{}`)
+		time.Sleep(2 * time.Minute)
+		start := time.Now()
+		for _, token := range shownTokens(t, b, api) {
+			if token.Verdict.Reason != "unknown_key" {
+				t.Fatalf("verdict %+v", token.Verdict)
+			}
+		}
+		if took := time.Since(start); took > 0 {
+			t.Errorf("took %v", took)
+		}
 	})
 }
 

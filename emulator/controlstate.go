@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,8 +61,9 @@ type state struct {
 // serveState tells all, with the verdict on each token for the audience in the query,
 // or for the first resource.
 func (s *Server) serveState(w http.ResponseWriter, r *http.Request) {
+	audience, verdicts := s.verdicts(r)
 	s.lock()
-	b, err := json.Marshal(s.describe(r))
+	b, err := json.Marshal(s.describe(audience, verdicts))
 	s.unlock()
 	if err != nil {
 		writeJSON(w, http.StatusInternalServerError, map[string]string{"error": err.Error()})
@@ -70,11 +72,28 @@ func (s *Server) serveState(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, json.RawMessage(b))
 }
 
-func (s *Server) describe(r *http.Request) state {
-	audience := r.URL.Query().Get("audience")
+// verdicts are those on the tokens, by ID. They cost signature checks, so the provider
+// goes on meanwhile.
+func (s *Server) verdicts(r *http.Request) (audience string, all map[int64]*verdict) {
+	audience = r.URL.Query().Get("audience")
+	s.mu.Lock()
 	if audience == "" && len(s.tenant.Resources) > 0 {
 		audience = s.tenant.Resources[0].Indicator
 	}
+	set, tokens := mint.KeySet(s.issued.published()), slices.Clone(s.log.Tokens)
+	if s.judge == nil || s.judge.set != set || s.judge.audience != audience {
+		s.judge = s.newJudge(set, audience)
+	}
+	judge := s.judge
+	s.mu.Unlock()
+	all = map[int64]*verdict{}
+	for _, t := range tokens {
+		all[t.ID] = judge.verdict(r.Context(), t.Token)
+	}
+	return audience, all
+}
+
+func (s *Server) describe(audience string, verdicts map[int64]*verdict) state {
 	now := state{
 		Endpoint: s.endpoint, Issuer: s.issuer(), Now: s.now(), Problem: s.problem, Audience: audience, Tenant: s.tenant,
 		Faults: append([]*Fault{}, s.knobs.faults...), Clock: s.knobs.offset.Seconds(), Sessions: len(s.issued.Sessions), Grants: len(s.issued.Grants),
@@ -95,16 +114,21 @@ func (s *Server) describe(r *http.Request) state {
 		}
 		now.Keys = append(now.Keys, keyState{k.ID, k.Algorithm, status})
 	}
-	judge := s.judge(audience)
 	for _, t := range s.log.Tokens {
-		now.Tokens = append(now.Tokens, tokenState{t, judge(r.Context(), t.Token)})
+		now.Tokens = append(now.Tokens, tokenState{t, verdicts[t.ID]}) // nil if it is newer
 	}
 	return now
 }
 
-// judge asks package logto itself, as explain does, with the keys that are published.
-func (s *Server) judge(audience string) func(context.Context, string) *verdict {
-	set := mint.KeySet(s.issued.published())
+// A judge is package logto itself, as for explain, with the keys that are published. It
+// is kept for as long as they are, for its cache of tokens.
+type judge struct {
+	set, audience string
+	verifier      *logto.Verifier
+	err           error // of the audience
+}
+
+func (s *Server) newJudge(set, audience string) *judge {
 	cfg := logto.Config{
 		Endpoint: s.endpoint, InsecureAllowHTTP: s.insecure, OrganizationTokens: true, Logger: slog.New(slog.DiscardHandler),
 		HTTPClient: &http.Client{Transport: answering(set)},
@@ -113,20 +137,22 @@ func (s *Server) judge(audience string) func(context.Context, string) *verdict {
 		cfg.Audiences = []string{audience}
 	}
 	v, err := logto.New(cfg)
-	if err != nil {
-		return func(context.Context, string) *verdict { return &verdict{Text: err.Error()} }
+	return &judge{set, audience, v, err}
+}
+
+func (j *judge) verdict(ctx context.Context, token string) *verdict {
+	if j.err != nil {
+		return &verdict{Text: j.err.Error()}
 	}
-	return func(ctx context.Context, token string) *verdict {
-		_, err := v.Verify(ctx, token)
-		if err == nil {
-			return &verdict{Accepted: true, Text: "accepted"}
-		}
-		found := &verdict{Text: err.Error()}
-		if e := refusal.Of(err); e != nil {
-			found.Reason, found.Remedy = e.Reason.Code, e.Advice()
-		}
-		return found
+	_, err := j.verifier.Verify(ctx, token)
+	if err == nil {
+		return &verdict{Accepted: true, Text: "accepted"}
 	}
+	found := &verdict{Text: err.Error()}
+	if e := refusal.Of(err); e != nil {
+		found.Reason, found.Remedy = e.Reason.Code, e.Advice()
+	}
+	return found
 }
 
 // answering is a transport that has the key set.

@@ -95,6 +95,7 @@ type Server struct {
 	dirty   bool // state differs from StateFile
 	knobs   knobs
 	log     journal
+	judge   *judge
 	queues  map[string]*queue // of webhooks
 	problem string            // with File
 }

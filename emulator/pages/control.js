@@ -82,7 +82,7 @@ function draw() {
   table('tokens', ['Token', 'For', 'Verdict'], state.tokens.toReversed().map((t) => [
     details(`token ${t.id}`, `${time(t.time)} ${t.kind}`, pre(t.header), pre(t.claims), pre(t.token)),
     group(t.claims.sub, '→', code(t.claims.aud)),
-    t.verdict.accepted ? el('span', { className: 'good', textContent: 'accepted' })
+    !t.verdict ? '' : t.verdict.accepted ? el('span', { className: 'good', textContent: 'accepted' })
       : group(el('span', { className: 'bad', textContent: t.verdict.reason || 'refused' }), t.verdict.text, t.verdict.remedy ?? ''),
   ]));
   table('deliveries', ['Event', 'To', 'Answer', ''], (state.deliveries ?? []).toReversed().map((d) => [
