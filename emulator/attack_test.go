@@ -280,7 +280,7 @@ func TestAttackCSRF(t *testing.T) {
 		}
 	}
 	cookie := b.post(page.String(), url.Values{"user": {"alice"}}).header.Get("Set-Cookie")
-	if !strings.Contains(cookie, "HttpOnly") || !strings.Contains(cookie, "SameSite=Lax") {
+	if !strings.HasPrefix(cookie, "logto_emulator_3001=") || !strings.Contains(cookie, "HttpOnly") || !strings.Contains(cookie, "SameSite=Lax") {
 		t.Errorf("cookie %s", cookie)
 	}
 }

@@ -12,8 +12,6 @@ import (
 	"github.com/seed-70fe37f4/logto/internal/mint"
 )
 
-const cookieName = "logto_emulator_session"
-
 // A demand is an authorization request that is in order.
 type demand struct {
 	client    *application
@@ -197,7 +195,7 @@ func (t *tenant) hinted(hint string) *user {
 
 // sessionOf is the session of the browser, nil if there is none.
 func (s *Server) sessionOf(r *http.Request) (string, *session) {
-	cookie, err := r.Cookie(cookieName)
+	cookie, err := r.Cookie(s.cookieName)
 	if err != nil {
 		return "", nil
 	}
@@ -228,7 +226,7 @@ func (s *Server) signIn(r *http.Request, d *demand, u *user, interaction string)
 }
 
 func (s *Server) cookie(value string, age int) *http.Cookie {
-	return &http.Cookie{Name: cookieName, Value: value, Path: "/", MaxAge: age, HttpOnly: true,
+	return &http.Cookie{Name: s.cookieName, Value: value, Path: "/", MaxAge: age, HttpOnly: true,
 		SameSite: http.SameSiteLaxMode, Secure: strings.HasPrefix(s.endpoint, "https:")}
 }
 

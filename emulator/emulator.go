@@ -77,16 +77,18 @@ type Server struct {
 	endpoint string
 	base     string   // the endpoint's path
 	hosts    []string // other than loopback
-	insecure bool     // the endpoint's is one of them
-	file     string
-	given    []byte
-	state    string
-	client   *http.Client
-	logger   *slog.Logger
-	origin   http.CrossOriginProtection
-	ctx      context.Context
-	cancel   context.CancelFunc
-	sending  sync.WaitGroup
+	// cookieName has the port in it: all ports of a host share their cookies.
+	cookieName string
+	insecure   bool // the endpoint's is one of them
+	file       string
+	given      []byte
+	state      string
+	client     *http.Client
+	logger     *slog.Logger
+	origin     http.CrossOriginProtection
+	ctx        context.Context
+	cancel     context.CancelFunc
+	sending    sync.WaitGroup
 
 	mu      sync.Mutex
 	tenant  *tenant
@@ -123,7 +125,8 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		endpoint: endpoint, base: u.Path, hosts: slices.Clone(cfg.InsecureHosts), insecure: !policy.IsLoopback(u.Hostname()),
 		file: cfg.File, given: cfg.Tenant, state: cfg.StateFile,
-		client: cfg.HTTPClient, logger: cfg.Logger, queues: map[string]*queue{},
+		cookieName: "logto_emulator_" + u.Port(),
+		client:     cfg.HTTPClient, logger: cfg.Logger, queues: map[string]*queue{},
 	}
 	if s.client == nil {
 		s.client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -196,22 +199,6 @@ func (s *Server) Config(audiences ...string) logto.Config {
 		s.mu.Unlock()
 	}
 	return logto.Config{Endpoint: s.endpoint, Audiences: audiences, InsecureAllowHTTP: s.insecure, Logger: slog.New(slog.DiscardHandler)}
-}
-
-// Applications gives the first application that users sign in to, and the first machine
-// with its secret; "" where there is none.
-func (s *Server) Applications() (page, machineID, secret string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, a := range s.tenant.Applications {
-		switch {
-		case a.Type != machine && page == "":
-			page = a.ID
-		case a.Type == machine && machineID == "":
-			machineID, secret = a.ID, a.Secret
-		}
-	}
-	return page, machineID, secret
 }
 
 // Client gives a client that reaches the emulator without a network, under any

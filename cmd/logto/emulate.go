@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -169,7 +170,10 @@ func (e *emulating) serve(ctx context.Context, stdin io.Reader, stdout, stderr i
 			cancel(err)
 		}
 	}()
-	_, err = io.WriteString(stdout, e.greeting(em, listener.Addr().String()))
+	greeting, err := e.greeting(em, listener.Addr().String())
+	if err == nil {
+		_, err = io.WriteString(stdout, greeting)
+	}
 	if err == nil {
 		<-ctx.Done()
 	}
@@ -181,11 +185,31 @@ func (e *emulating) serve(ctx context.Context, stdin io.Reader, stdout, stderr i
 	return errors.Join(err, em.Close())
 }
 
+// described is what the greeting tells of an emulator's description.
+type described struct {
+	Tenant struct {
+		Resources []struct {
+			Indicator string
+			Scopes    []string
+		}
+		Applications []struct{ ID, Type, Secret string }
+	}
+}
+
 // greeting is what to paste, and the ready line.
-func (e *emulating) greeting(em *emulator.Server, address string) string {
+func (e *emulating) greeting(em *emulator.Server, address string) (string, error) {
+	endpoint := em.Endpoint()
+	res, err := em.Client().Get(endpoint + "/control/state")
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	var about described
+	if err := json.NewDecoder(res.Body).Decode(&about); err != nil {
+		return "", err
+	}
 	var b strings.Builder
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(&b, format+"\n", args...) }
-	endpoint := em.Endpoint()
 	line("LOGTO EMULATOR: for development only. Nobody has a password; everybody can be anybody.")
 	line("")
 	if e.config != "" {
@@ -199,25 +223,34 @@ func (e *emulating) greeting(em *emulator.Server, address string) string {
 	line("LOGTO_ENDPOINT=%s", endpoint)
 	line("LOGTO_ISSUER=%s/oidc", endpoint)
 	line("LOGTO_JWKS_URI=%s/oidc/jwks", endpoint)
-	audience := ""
-	if cfg := em.Config(); len(cfg.Audiences) > 0 {
-		audience = cfg.Audiences[0]
-		line("LOGTO_AUDIENCE=%s", clean(audience))
+	resources := about.Tenant.Resources
+	if len(resources) > 0 {
+		line("LOGTO_AUDIENCE=%s", quoted(clean(resources[0].Indicator)))
 	}
-	page, machine, secret := em.Applications()
-	if page != "" {
-		line("LOGTO_CLIENT_ID=%s", clean(page))
+	for _, app := range about.Tenant.Applications {
+		if app.Type != "MachineToMachine" {
+			line("# of the page; an API that is given it may accept no other application, machines included:")
+			line("LOGTO_CLIENT_ID=%s", quoted(clean(app.ID)))
+			break
+		}
 	}
 	line("")
 	line("# control page: %s/control", endpoint)
-	if machine != "" && audience != "" {
-		line("# a machine's token:")
-		line("curl -s %s/oidc/token -u %s -d grant_type=client_credentials -d resource=%s", endpoint,
-			quoted(url.QueryEscape(machine)+":"+url.QueryEscape(secret)), quoted(url.QueryEscape(audience)))
+	for _, app := range about.Tenant.Applications {
+		if app.Type == "MachineToMachine" && len(resources) > 0 {
+			line("# a machine's token:")
+			scope := ""
+			if all := resources[0].Scopes; len(all) > 0 {
+				scope = " -d scope=" + quoted(url.QueryEscape(strings.Join(all, " ")))
+			}
+			line("curl -s %s/oidc/token -u %s -d grant_type=client_credentials -d resource=%s%s", endpoint,
+				quoted(url.QueryEscape(app.ID)+":"+url.QueryEscape(app.Secret)), quoted(url.QueryEscape(resources[0].Indicator)), scope)
+			break
+		}
 	}
 	line("")
 	line("ready %s", endpoint)
-	return b.String()
+	return b.String(), nil
 }
 
 // quoted is a word for a shell.

@@ -106,7 +106,7 @@ func TestEmulate(t *testing.T) {
 	values := emulated(t)
 	endpoint := values["ready"]
 	if endpoint == "" || values["LOGTO_ENDPOINT"] != endpoint || values["LOGTO_ISSUER"] != endpoint+"/oidc" || values["LOGTO_JWKS_URI"] != endpoint+"/oidc/jwks" ||
-		values["LOGTO_AUDIENCE"] != api || values["LOGTO_CLIENT_ID"] != "page" || !strings.Contains(values["all"], "-u machine:machine-secret") {
+		values["LOGTO_AUDIENCE"] != api || values["LOGTO_CLIENT_ID"] != "page" || !strings.Contains(values["all"], "-u machine:machine-secret -d grant_type=client_credentials -d resource=https%3A%2F%2Fapi.example.test -d scope=read%3Athings+write%3Athings+read%3Areports\n") {
 		t.Errorf("printed\n%s", values["all"])
 	}
 	res, err := http.PostForm(endpoint+"/oidc/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {"machine"}, "client_secret": {"machine-secret"},
@@ -123,6 +123,38 @@ func TestEmulate(t *testing.T) {
 	}
 	tool(t, answer.AccessToken, "explain", "-endpoint", endpoint, "-audience", api, "-scope", "read:things").want(t, 0, "Accepted")
 	tool(t, "", "doctor", "-endpoint", endpoint, "-audience", api).want(t, 0)
+}
+
+// What is printed of a description with odd names is safe to paste, and one with nothing
+// in it is told as such.
+func TestEmulateGreeting(t *testing.T) {
+	dir := t.TempDir()
+	for _, tt := range []struct {
+		name, text  string
+		want, never []string
+	}{
+		{"nothing", `{}`, []string{"LOGTO_ENDPOINT="}, []string{"LOGTO_AUDIENCE", "LOGTO_CLIENT_ID", "curl"}},
+		{"odd", `{"resources":[{"indicator":"urn:x'$(id)"}],"applications":[{"id":"m'; id; '","type":"MachineToMachine","secret":"\u001b[31m$(id)` + "`id`" + `"}]}`,
+			[]string{`LOGTO_AUDIENCE='urn:x'\''$(id)'`, "-u m%27%3B+id%3B+%27:%1B%5B31m%24%28id%29%60id%60 ", "-d resource=urn%3Ax%27%24%28id%29\n"}, []string{"\x1b", "LOGTO_CLIENT_ID"}},
+	} {
+		file := filepath.Join(dir, tt.name)
+		if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		t.Run(tt.name, func(t *testing.T) {
+			all := emulated(t, "-config", file)["all"]
+			for _, want := range tt.want {
+				if !strings.Contains(all, want) {
+					t.Errorf("no %q in\n%s", want, all)
+				}
+			}
+			for _, never := range tt.never {
+				if strings.Contains(all, never) {
+					t.Errorf("%q in\n%s", never, all)
+				}
+			}
+		})
+	}
 }
 
 // The example is a description that is taken, and a state outlives the process.
