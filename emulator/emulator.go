@@ -99,6 +99,7 @@ type Server struct {
 	log     journal
 	judge   *judge
 	queues  map[string]*queue // of webhooks
+	era     int               // counts resets
 	problem string            // with File
 }
 

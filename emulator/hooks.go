@@ -36,6 +36,7 @@ type delivery struct {
 	Done     bool            `json:"done"`
 
 	tried chan struct{} // closed after the first attempt
+	era   int           // a reset ends it
 }
 
 // A queue delivers the webhooks of one hook in the order of their events. A real Logto
@@ -81,6 +82,7 @@ func (s *Server) enqueue(hookID string, d *delivery) {
 		q = &queue{}
 		s.queues[hookID] = q
 	}
+	d.era = s.era
 	q.waiting = append(q.waiting, d)
 	if !q.running {
 		q.running = true
@@ -100,12 +102,11 @@ func (s *Server) deliver(hookID string, q *queue) {
 			s.pause(100 * time.Millisecond)
 		}
 		s.mu.Lock()
-		if len(q.waiting) == 0 || s.ctx.Err() != nil {
-			for _, d := range q.waiting {
-				d.Done, d.Problem = true, "the emulator was closed"
-				close(d.tried)
-			}
-			q.waiting, q.running = nil, false
+		if s.ctx.Err() != nil {
+			q.drop("the emulator was closed")
+		}
+		if len(q.waiting) == 0 {
+			q.running = false
 			s.mu.Unlock()
 			return
 		}
@@ -120,6 +121,15 @@ func (s *Server) deliver(hookID string, q *queue) {
 		s.mu.Unlock()
 		s.deliverOne(h, d, once)
 	}
+}
+
+// drop gives up what waits.
+func (q *queue) drop(why string) {
+	for _, d := range q.waiting {
+		d.Done, d.Problem = true, why
+		close(d.tried)
+	}
+	q.waiting = nil
 }
 
 // deliverOne tries until the receiver takes it.
@@ -155,6 +165,12 @@ func (s *Server) deliverOne(h *hook, d *delivery, once bool) {
 			return
 		}
 		s.pause(pauses[i])
+		s.mu.Lock()
+		ended := d.era != s.era
+		s.mu.Unlock()
+		if ended {
+			return
+		}
 	}
 }
 

@@ -281,6 +281,45 @@ func TestOrderOfHooks(t *testing.T) {
 	}
 }
 
+// A reset ends what waits and what is tried again: it is for the next test.
+func TestResetEndsHooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := &inbox{status: slices.Repeat([]int{500}, 20)}
+		em, _ := newHooked(t, in)
+		if err := em.Suspend("alice"); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			if err := em.Unsuspend("alice"); err != nil { // which waits
+				t.Error(err)
+			}
+		}()
+		time.Sleep(100 * time.Millisecond)
+		if err := em.Reset(); err != nil {
+			t.Fatal(err)
+		}
+		in.mu.Lock()
+		in.bodies, in.status = nil, nil
+		in.mu.Unlock()
+		if err := em.Suspend("bob"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		alice, bob := 0, 0
+		for _, body := range in.bodies {
+			if strings.Contains(body, `"/users/bob/is-suspended"`) {
+				bob++
+			} else {
+				alice++
+			}
+		}
+		if alice != 0 || bob != 1 {
+			t.Errorf("%d of alice, %d of bob", alice, bob)
+		}
+	})
+}
+
 // A receiver that never takes it is given up, after 5 attempts; Close gives it up too.
 func TestGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
