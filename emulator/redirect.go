@@ -60,7 +60,7 @@ func matches(pattern, uri string) bool {
 	if err != nil || u.User != nil || u.Fragment != "" || u.Opaque != "" || strings.Contains(uri, "#") {
 		return false
 	}
-	if u.Scheme+"://"+u.Hostname() != origin {
+	if u.Scheme+"://"+u.Hostname() != origin || !strings.HasPrefix(uri, origin) {
 		return false
 	}
 	if path == "/*" {
