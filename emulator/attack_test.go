@@ -1,6 +1,7 @@
 package emulator_test
 
 import (
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -334,6 +335,24 @@ func TestAttackBodies(t *testing.T) {
 			}
 		}
 	}
+	// Who is slow to send a body keeps nobody else from anything.
+	synctest.Test(t, func(t *testing.T) {
+		_, b := newMemory(t, emulator.Config{})
+		body, slow := io.Pipe()
+		r := b.request("POST", "/oidc/token", "", "Content-Type", "application/x-www-form-urlencoded")
+		r.Body = body
+		done := make(chan answer)
+		go func() { done <- b.do(r) }()
+		synctest.Wait()
+		if a := b.machine("resource", api); a.status != 200 {
+			t.Errorf("beside a slow one: %d", a.status)
+		}
+		_, _ = io.WriteString(slow, "client_id=page")
+		_ = slow.Close()
+		if a := <-done; a.status != 400 {
+			t.Errorf("the slow one: %d", a.status)
+		}
+	})
 	for _, path := range []string{"/oidc", "/oidc/", "/oidc/../control", "/oidc/jwks/", "/oidc/register", "/control/pages/control.html", "/control/../emulator.go", "/control/control.html", "/controlx"} {
 		if a := b.get(path); a.status >= 500 || strings.Contains(a.body, "package emulator") {
 			t.Errorf("%s: %d", path, a.status)

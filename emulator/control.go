@@ -98,12 +98,7 @@ func (s *Server) do(name string, args []byte) (any, error) {
 	if a == nil {
 		return nil, fmt.Errorf("there is no such action: it is one of %q", slices.Sorted(maps.Keys(actions)))
 	}
-	s.lock()
-	result, sent, err := a(s, args)
-	if err == nil {
-		s.changed()
-	}
-	s.unlock()
+	result, sent, err := s.act(a, args)
 	if len(sent) > 0 {
 		t := time.NewTimer(deliveryWait)
 		defer t.Stop()
@@ -116,6 +111,16 @@ func (s *Server) do(name string, args []byte) (any, error) {
 		}
 	}
 	return result, err
+}
+
+func (s *Server) act(a action, args []byte) (any, []*delivery, error) {
+	s.lock()
+	defer s.unlock()
+	result, sent, err := a(s, args)
+	if err == nil {
+		s.changed()
+	}
+	return result, sent, err
 }
 
 // serveControl serves the control page, and what it does as JSON.
@@ -146,11 +151,7 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request, name strin
 			writeJSON(w, http.StatusUnsupportedMediaType, map[string]string{"error": "send JSON, with Content-Type: application/json"})
 			return
 		}
-		b, err := io.ReadAll(r.Body)
-		if err != nil {
-			writeJSON(w, http.StatusRequestEntityTooLarge, map[string]string{"error": "the body is too large"})
-			return
-		}
+		b, _ := io.ReadAll(r.Body) // of memory
 		if len(b) == 0 {
 			b = []byte("{}")
 		}

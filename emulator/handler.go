@@ -1,6 +1,8 @@
 package emulator
 
 import (
+	"bytes"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -27,7 +29,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "emulator: this host is not loopback: for a network that you trust there is -insecure-host", http.StatusMisdirectedRequest)
 		return
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	// Read now: whoever is slow to send it must not hold the lock.
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		http.Error(w, "emulator: the body is too large, or broken", http.StatusRequestEntityTooLarge)
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	path, below := strings.CutPrefix(r.URL.Path, s.base)
 	if !below || path != "" && path[0] != '/' {
 		path, below = r.URL.Path, false
@@ -125,20 +133,7 @@ func (s *Server) serveOIDC(w http.ResponseWriter, r *http.Request, path string) 
 	if s.faulty(w, r, e.name, &entry) { // inside of CORS, so that a page sees the status
 		return
 	}
-	s.lock()
-	answer, err := e.serve(s, r)
-	entry.Client, entry.Note = r.FormValue("client_id"), answer.note
-	if id, _, ok := r.BasicAuth(); ok && entry.Client == "" {
-		entry.Client = id
-	}
-	entry.Status = http.StatusOK
-	var refused *oauthError
-	if err != nil {
-		refused = asOAuthError(err)
-		entry.Status, entry.Note = refused.status, refused.Error()
-	}
-	s.log.call(entry)
-	s.unlock()
+	answer, refused := s.answer(e, r, entry)
 	switch {
 	case refused != nil && (e.name == "auth" || e.name == "end_session"):
 		s.showError(w, r, refused)
@@ -149,6 +144,24 @@ func (s *Server) serveOIDC(w http.ResponseWriter, r *http.Request, path string) 
 	default:
 		writeJSON(w, http.StatusOK, answer.body)
 	}
+}
+
+// answer calls an endpoint with the lock held.
+func (s *Server) answer(e endpoint, r *http.Request, entry call) (reply, *oauthError) {
+	s.lock()
+	defer s.unlock()
+	answer, err := e.serve(s, r)
+	entry.Client, entry.Note, entry.Status = r.FormValue("client_id"), answer.note, http.StatusOK
+	if id, _, ok := r.BasicAuth(); ok && entry.Client == "" {
+		entry.Client = id
+	}
+	var refused *oauthError
+	if err != nil {
+		refused = asOAuthError(err)
+		entry.Status, entry.Note = refused.status, refused.Error()
+	}
+	s.log.call(entry)
+	return answer, refused
 }
 
 // cors lets pages of registered origins in, as Logto does, and of any where nothing is

@@ -46,7 +46,17 @@ func (s *Server) serveSignIn(w http.ResponseWriter, r *http.Request) {
 		s.showNote(w, http.StatusOK, "Nobody wants to sign in", "An application brings its user here: start from yours.")
 		return
 	}
+	answer, err := s.answerSignIn(r, query)
+	if err != nil {
+		s.showError(w, r, asOAuthError(err))
+		return
+	}
+	answer.write(w, r)
+}
+
+func (s *Server) answerSignIn(r *http.Request, query url.Values) (reply, error) {
 	s.lock()
+	defer s.unlock()
 	var answer reply
 	d, err := s.demandOf(query)
 	switch {
@@ -57,24 +67,17 @@ func (s *Server) serveSignIn(w http.ResponseWriter, r *http.Request) {
 		answer, err = s.choose(r, d)
 	default:
 		view := s.signInView(d, query)
-		answer.write = func(w http.ResponseWriter, _ *http.Request) {
+		return reply{write: func(w http.ResponseWriter, _ *http.Request) {
 			guard(w)
 			_ = signInPage.Execute(w, view)
-		}
+		}}, nil
 	}
 	entry := call{Time: time.Now(), Method: r.Method, Endpoint: "sign-in", Client: query.Get("client_id"), Status: http.StatusOK, Note: answer.note}
 	if err != nil {
 		entry.Status, entry.Note = asOAuthError(err).status, err.Error()
 	}
-	if r.Method == http.MethodPost || err != nil {
-		s.log.call(entry)
-	}
-	s.unlock()
-	if err != nil {
-		s.showError(w, r, asOAuthError(err))
-		return
-	}
-	answer.write(w, r)
+	s.log.call(entry)
+	return answer, err
 }
 
 // choose does what the user pressed.
