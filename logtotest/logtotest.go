@@ -6,35 +6,43 @@
 //	issuer := logtotest.NewIssuer(t)
 //	v, err := logto.New(issuer.Config())
 //	…
-//	req.Header.Set("Authorization", "Bearer "+issuer.Token(logtotest.Token{User: "alice"}))
+//	handler.ServeHTTP(w, issuer.Authorize(r, logtotest.Token{User: "alice"}))
+//
+// Three constructors differ in how the issuer is reached:
+//
+//   - [NewIssuer]: in memory, by the HTTPClient of its Config. No port; works in a
+//     testing/synctest bubble. What most tests want.
+//   - [NewServer]: on a loopback port until the test ends. For a service that runs as
+//     another process or takes its address from the environment.
+//   - [New]: nowhere. It is an [http.Handler], for a program to serve, such as a demo.
+//
+// In a testing/synctest bubble a test of expiry, of a rotation or of an outage takes no
+// time:
+//
+//	synctest.Test(t, func(t *testing.T) {
+//		issuer := logtotest.NewIssuer(t)
+//		token := issuer.Token(logtotest.Token{ExpiresIn: time.Minute})
+//		time.Sleep(2 * time.Minute) // from now on it is refused
+//	})
 //
 // It signs with the standard library, not with the code under test. Nothing in
-// it is for production: it gives everybody any token.
+// it is for production: it gives everybody any token. To sign in to, in a browser or
+// by an SDK, there is package emulator.
 package logtotest
 
 import (
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/sha256"
-	_ "crypto/sha512"
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
-	"maps"
-	"math/big"
+	"log/slog"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/seed-70fe37f4/logto"
+	"github.com/seed-70fe37f4/logto/internal/memory"
+	"github.com/seed-70fe37f4/logto/internal/mint"
 )
 
 // Defaults of Token, and of Config.
@@ -50,7 +58,7 @@ type Issuer struct {
 	transport  http.RoundTripper // nil: the network
 
 	mu      sync.Mutex
-	keys    []*key // the first one signs
+	keys    []*mint.Key // the first one signs
 	fault   http.Handler
 	fetches int
 }
@@ -60,7 +68,7 @@ type Issuer struct {
 // Example may pass nil.
 func NewIssuer(_ testing.TB) *Issuer {
 	i := New("https://logto.example.test")
-	i.transport = memory{i}
+	i.transport = memory.Transport{Handler: i}
 	return i
 }
 
@@ -70,31 +78,42 @@ func NewIssuer(_ testing.TB) *Issuer {
 func NewServer(tb testing.TB) *Issuer {
 	tb.Helper()
 	i := New("")
-	server := httptest.NewServer(i)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatalf("logtotest: %v", err)
+	}
+	i.endpoint = "http://" + listener.Addr().String()
+	// Not net/http/httptest, whose flag a program that only mints would have.
+	server := &http.Server{Handler: i, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(listener) // until it is closed
+	}()
 	tb.Cleanup(func() {
-		server.CloseClientConnections()
-		server.Close()
+		_ = server.Close()
+		<-done
 	})
-	i.endpoint = server.URL
 	return i
 }
 
 // New returns an issuer that calls itself endpoint + "/oidc" and listens nowhere:
 // it is an http.Handler, for programs such as demos to serve at that address.
 func New(endpoint string) *Issuer {
-	return &Issuer{endpoint: endpoint, signingKey: rand.Text(), keys: []*key{newKey("ES384")}}
+	return &Issuer{endpoint: endpoint, signingKey: mint.Opaque(), keys: []*mint.Key{newKey(mint.DefaultAlgorithm)}}
 }
 
 // Endpoint is the address for logto.Config.Endpoint or LOGTO_ENDPOINT.
 func (i *Issuer) Endpoint() string { return i.endpoint }
 
 // Config returns a configuration that trusts the issuer, for the given
-// audiences or for Audience.
+// audiences or for Audience. It logs nothing: set its Logger to see why a token is
+// refused.
 func (i *Issuer) Config(audiences ...string) logto.Config {
 	if len(audiences) == 0 {
 		audiences = []string{Audience}
 	}
-	cfg := logto.Config{Endpoint: i.endpoint, Audiences: audiences}
+	cfg := logto.Config{Endpoint: i.endpoint, Audiences: audiences, Logger: slog.New(slog.DiscardHandler)}
 	if i.transport != nil {
 		cfg.HTTPClient = &http.Client{Transport: i.transport}
 	}
@@ -109,7 +128,7 @@ func (i *Issuer) Context(parent context.Context, t Token) context.Context {
 	cfg := i.Config(t.Audience)
 	cfg.OrganizationTokens = true
 	// What Fail does to others must not fail a test that isn't about it.
-	cfg.HTTPClient = &http.Client{Transport: memory{&Issuer{endpoint: i.endpoint, keys: i.published()}}}
+	cfg.HTTPClient = &http.Client{Transport: memory.Transport{Handler: &Issuer{endpoint: i.endpoint, keys: i.published()}}}
 	v, err := logto.New(cfg)
 	if err != nil {
 		panic(err)
@@ -121,178 +140,39 @@ func (i *Issuer) Context(parent context.Context, t Token) context.Context {
 	return logto.NewContext(parent, claims)
 }
 
-// Token describes an access token. The zero value is a valid one for user "user"
-// and Audience, without scopes, issued now for an hour by the signing key.
-type Token struct {
-	User     string // sub; default "user", for a machine the client ID
-	ClientID string // default ClientID, for a machine "machine"
-	Machine  bool   // machine-to-machine: sub and client_id are the same
-	Audience string // default Audience
-	Scopes   []string
-
-	// Organization binds the token to an organization: by its organization_id
-	// claim, or with OrganizationOnly by its audience, for a token that is for
-	// the organization itself and no API.
-	Organization     string
-	OrganizationOnly bool
-
-	// Actor is who acts in the user's name after a token exchange (act.sub).
-	Actor string
-
-	// ExpiresIn is the time from now to exp; default an hour. Negative for a token that
-	// has expired. Below an hour, iat is an hour before exp, which is in the past; else it
-	// is now.
-	ExpiresIn time.Duration
-
-	// Claims are set last, as a JWT customizer's custom claims are; but they
-	// also replace claims of Logto's own, and a nil takes one away.
-	Claims map[string]any
-
-	// Header is the same for the members of the header.
-	Header map[string]any
-}
-
-func (t Token) withDefaults() Token {
-	if t.ClientID == "" {
-		t.ClientID = ClientID
-		if t.Machine {
-			t.ClientID = "machine"
-		}
-	}
-	if t.User == "" {
-		t.User = "user"
-		if t.Machine {
-			t.User = t.ClientID
-		}
-	}
-	if t.Audience == "" {
-		t.Audience = Audience
-	}
-	if t.OrganizationOnly {
-		t.Audience = "urn:logto:organization:" + t.Organization
-	}
-	if t.ExpiresIn == 0 {
-		t.ExpiresIn = time.Hour
-	}
-	return t
-}
-
-// Token mints an access token, signed with the current key.
-func (i *Issuer) Token(t Token) string {
-	t = t.withDefaults()
-	exp := time.Now().Add(t.ExpiresIn)
-	iat := time.Now()
-	if t.ExpiresIn < time.Hour {
-		iat = exp.Add(-time.Hour)
-	}
-	claims := map[string]any{
-		"jti": rand.Text(), "iss": i.endpoint + "/oidc", "sub": t.User, "client_id": t.ClientID,
-		"aud": t.Audience, "iat": iat.Unix(), "exp": exp.Unix(),
-	}
-	// Logto leaves scope out for a machine without any, and "" for a user.
-	if len(t.Scopes) > 0 || !t.Machine {
-		claims["scope"] = strings.Join(t.Scopes, " ")
-	}
-	if t.Organization != "" && !t.OrganizationOnly {
-		claims["organization_id"] = t.Organization
-	}
-	if t.Actor != "" {
-		claims["act"] = map[string]any{"sub": t.Actor}
-	}
-	return i.sign(map[string]any{"typ": "at+jwt"}, t.Header, claims, t.Claims)
-}
-
-// IDToken mints what a page must not send to an API: the user's ID token.
-func (i *Issuer) IDToken(user string) string {
-	return i.sign(nil, nil, map[string]any{
-		"iss": i.endpoint + "/oidc", "sub": user, "aud": ClientID, "name": user,
-		"iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix(),
-	}, nil)
-}
-
-// LogoutToken mints a back-channel logout token: what Logto posts, as the form's
-// logout_token, to an application whose user signs out.
-func (i *Issuer) LogoutToken(user string) string {
-	return i.sign(map[string]any{"typ": "logout+jwt"}, nil, map[string]any{
-		"iss": i.endpoint + "/oidc", "sub": user, "aud": ClientID, "jti": rand.Text(), "sid": rand.Text(),
-		"iat": time.Now().Unix(), "exp": time.Now().Add(2 * time.Minute).Unix(),
-		"events": map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}},
-	}, nil)
-}
-
-// OpaqueToken gives what a client gets that asked for no resource: no JWT.
-func (i *Issuer) OpaqueToken() string {
-	b := make([]byte, 32)
-	_, _ = rand.Read(b) // never fails
-	return base64.RawURLEncoding.EncodeToString(b)
-}
-
-// BadSignature returns the token with one bit of its signature turned.
-func BadSignature(token string) string {
-	dot := strings.LastIndexByte(token, '.')
-	sig, err := base64.RawURLEncoding.DecodeString(token[dot+1:])
-	if err != nil || dot < 0 {
-		panic("logtotest: BadSignature needs a JWT")
-	}
-	sig[len(sig)/2] ^= 1
-	return token[:dot+1] + base64.RawURLEncoding.EncodeToString(sig)
-}
-
-func (i *Issuer) sign(header, header2, claims, claims2 map[string]any) string {
-	i.mu.Lock()
-	k := i.keys[0]
-	i.mu.Unlock()
-	h := map[string]any{"alg": k.algorithm, "kid": k.id}
-	for _, more := range []map[string]any{header, header2} {
-		merge(h, more)
-	}
-	merge(claims, claims2)
-	return k.sign(encode(h) + "." + encode(claims))
-}
-
-// Sign signs header and payload as they are, with the current key: for tokens
-// that Token can't describe. The header must name the key: see KeyID.
-func (i *Issuer) Sign(header, payload string) string {
-	i.mu.Lock()
-	k := i.keys[0]
-	i.mu.Unlock()
-	b64 := base64.RawURLEncoding
-	return k.sign(b64.EncodeToString([]byte(header)) + "." + b64.EncodeToString([]byte(payload)))
-}
-
-func merge(to, from map[string]any) {
-	for name, value := range from {
-		if value == nil {
-			delete(to, name)
-		} else {
-			to[name] = value
-		}
-	}
-}
-
-func encode(v map[string]any) string {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic(fmt.Sprintf("logtotest: %v", err))
-	}
-	return base64.RawURLEncoding.EncodeToString(b)
-}
-
 // KeyID is the ID of the key that signs now.
 func (i *Issuer) KeyID() string {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.keys[0].id
+	return i.keys[0].ID
 }
 
 // Rotate makes a new key sign, at once, as Logto does: the one before stays
-// published, an older one is dropped. The algorithm is ES384 (Logto's default),
-// ES256, ES512, RS256 or PS256; RSA keys are published without alg, as Logto does.
-func (i *Issuer) Rotate(algorithm string) {
-	k := newKey(algorithm)
+// published, an older one is dropped. Without an algorithm it is that of the key
+// before. Else it is ES384 (Logto's default), ES256, ES512, RS256 or PS256; RSA keys
+// are published without alg, as Logto does.
+func (i *Issuer) Rotate(algorithm ...string) {
+	if len(algorithm) > 1 {
+		panic("logtotest: Rotate takes one algorithm")
+	}
+	i.mu.Lock()
+	name := i.keys[0].Algorithm
+	i.mu.Unlock()
+	if len(algorithm) == 1 {
+		name = algorithm[0]
+	}
+	k := newKey(name)
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.keys = []*key{k, i.keys[0]}
+	i.keys = []*mint.Key{k, i.keys[0]}
+}
+
+func newKey(algorithm string) *mint.Key {
+	k, err := mint.NewKey(algorithm)
+	if err != nil {
+		panic("logtotest: " + err.Error())
+	}
+	return k
 }
 
 // RemovePrevious stops publishing the key before the current one, as an
@@ -321,200 +201,10 @@ func (i *Issuer) Fetches() int {
 }
 
 // KeySet is the JWK Set as it is published now.
-func (i *Issuer) KeySet() string {
-	var jwks []map[string]any
-	for _, k := range i.published() {
-		jwks = append(jwks, k.jwk())
-	}
-	b, err := json.Marshal(map[string]any{"keys": jwks})
-	if err != nil {
-		panic(err)
-	}
-	return string(b)
-}
+func (i *Issuer) KeySet() string { return mint.KeySet(i.published()) }
 
-func (i *Issuer) published() []*key {
+func (i *Issuer) published() []*mint.Key {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return slices.Clone(i.keys)
-}
-
-// ServeHTTP serves the key set and the discovery document under /oidc, and for
-// all else the page that a real Logto serves there.
-func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch r.URL.Path {
-	case "/oidc/jwks":
-		i.mu.Lock()
-		i.fetches++
-		fault := i.fault
-		i.mu.Unlock()
-		if fault != nil {
-			fault.ServeHTTP(w, r)
-			return
-		}
-		set := i.KeySet()
-		etag := fmt.Sprintf(`"%x"`, sha256.Sum256([]byte(set)))
-		w.Header().Set("Content-Type", "application/jwk-set+json; charset=utf-8")
-		w.Header().Set("Cache-Control", "no-cache, max-age=0, must-revalidate")
-		w.Header().Set("ETag", etag)
-		if r.Header.Get("If-None-Match") == etag {
-			w.WriteHeader(http.StatusNotModified)
-			return
-		}
-		_, _ = w.Write([]byte(set))
-	case "/oidc/.well-known/openid-configuration":
-		w.Header().Set("Content-Type", "application/json; charset=utf-8")
-		_ = json.NewEncoder(w).Encode(map[string]any{
-			"issuer": i.endpoint + "/oidc",
-			// As in Logto, it follows the request, the issuer doesn't.
-			"jwks_uri":                              "http://" + r.Host + "/oidc/jwks",
-			"authorization_endpoint":                i.endpoint + "/oidc/auth",
-			"token_endpoint":                        i.endpoint + "/oidc/token",
-			"response_types_supported":              []string{"code"},
-			"subject_types_supported":               []string{"public"},
-			"id_token_signing_alg_values_supported": []string{"ES384"},
-		})
-	default:
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		_, _ = w.Write([]byte("<!doctype html><title>Logto</title>"))
-	}
-}
-
-// Status answers with the given status.
-func Status(code int) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, http.StatusText(code), code) })
-}
-
-// Body answers 200 with the given body.
-func Body(contentType, body string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", contentType)
-		_, _ = w.Write([]byte(body))
-	})
-}
-
-// Hang answers nothing until the client goes away.
-func Hang() http.Handler {
-	return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-}
-
-// HangInBody answers 200, a part of a key set, and then nothing.
-func HangInBody() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = w.Write([]byte(`{"keys":[`))
-		_ = http.NewResponseController(w).Flush()
-		<-r.Context().Done()
-	})
-}
-
-// Drip answers one byte of white space a second.
-func Drip() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for {
-			_, _ = w.Write([]byte(" "))
-			_ = http.NewResponseController(w).Flush()
-			select {
-			case <-r.Context().Done():
-				return
-			case <-time.After(time.Second):
-			}
-		}
-	})
-}
-
-// Cut breaks the connection in the middle of the answer.
-func Cut() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Length", "1000")
-		_, _ = w.Write([]byte(`{"keys":[`))
-		panic(http.ErrAbortHandler)
-	})
-}
-
-// key is a signing key.
-type key struct {
-	algorithm string
-	id        string
-	signer    crypto.Signer
-}
-
-func newKey(algorithm string) *key {
-	k := &key{algorithm: algorithm}
-	curves := map[string]elliptic.Curve{"ES256": elliptic.P256(), "ES384": elliptic.P384(), "ES512": elliptic.P521()}
-	switch algorithm {
-	case "ES256", "ES384", "ES512":
-		ec, err := ecdsa.GenerateKey(curves[algorithm], rand.Reader)
-		if err != nil {
-			panic(err)
-		}
-		k.signer = ec
-	case "RS256", "PS256":
-		rsaKey, err := rsa.GenerateKey(rand.Reader, 2048) // Logto's have 4096 bits
-		if err != nil {
-			panic(err)
-		}
-		k.signer = rsaKey
-	default:
-		panic("logtotest: algorithm " + algorithm)
-	}
-	// Logto's key IDs are RFC 7638 thumbprints: the members that make the key, sorted.
-	thumb := k.jwk()
-	maps.DeleteFunc(thumb, func(name string, _ any) bool {
-		return !slices.Contains([]string{"crv", "e", "kty", "n", "x", "y"}, name)
-	})
-	b, err := json.Marshal(thumb)
-	if err != nil {
-		panic(err)
-	}
-	sum := sha256.Sum256(b)
-	k.id = base64.RawURLEncoding.EncodeToString(sum[:])
-	return k
-}
-
-func (k *key) jwk() map[string]any {
-	b64 := base64.RawURLEncoding.EncodeToString
-	if pub, ok := k.signer.Public().(*rsa.PublicKey); ok {
-		return map[string]any{"kty": "RSA", "use": "sig", "kid": k.id,
-			"n": b64(pub.N.Bytes()), "e": b64(big.NewInt(int64(pub.E)).Bytes())}
-	}
-	pub := k.signer.Public().(*ecdsa.PublicKey)
-	point, err := pub.Bytes()
-	if err != nil {
-		panic(err)
-	}
-	size := (len(point) - 1) / 2
-	return map[string]any{"kty": "EC", "use": "sig", "kid": k.id, "alg": k.algorithm,
-		"crv": pub.Params().Name, "x": b64(point[1 : 1+size]), "y": b64(point[1+size:])}
-}
-
-func (k *key) sign(input string) string {
-	hash := map[string]crypto.Hash{"ES384": crypto.SHA384, "ES512": crypto.SHA512}[k.algorithm]
-	if hash == 0 {
-		hash = crypto.SHA256
-	}
-	h := hash.New()
-	_, _ = h.Write([]byte(input))
-	sum := h.Sum(nil)
-	var sig []byte
-	var err error
-	switch signer := k.signer.(type) {
-	case *rsa.PrivateKey:
-		var opts crypto.SignerOpts = hash
-		if k.algorithm == "PS256" {
-			opts = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: hash}
-		}
-		sig, err = signer.Sign(rand.Reader, sum, opts)
-	case *ecdsa.PrivateKey:
-		var r, s *big.Int
-		if r, s, err = ecdsa.Sign(rand.Reader, signer, sum); err == nil {
-			size := (signer.Params().BitSize + 7) / 8
-			sig = make([]byte, 2*size)
-			r.FillBytes(sig[:size])
-			s.FillBytes(sig[size:])
-		}
-	}
-	if err != nil {
-		panic(err)
-	}
-	return input + "." + base64.RawURLEncoding.EncodeToString(sig)
 }

@@ -1,13 +1,16 @@
 package logtotest_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -81,6 +84,7 @@ func TestContext(t *testing.T) {
 		"expired":      func() { issuer.Context(ctx, logtotest.Token{ExpiresIn: -time.Hour}) },
 		"no JWT":       func() { logtotest.BadSignature("opaque") },
 		"an algorithm": func() { issuer.Rotate("HS256") },
+		"algorithms":   func() { issuer.Rotate("ES384", "RS256") },
 		"no JSON":      func() { issuer.Token(logtotest.Token{Claims: map[string]any{"x": func() {}}}) },
 	} {
 		func() {
@@ -204,19 +208,64 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func ExampleIssuer() {
-	issuer := logtotest.NewIssuer(nil) // in a test: t
-	v, err := logto.New(issuer.Config())
-	if err != nil {
-		panic(err)
+// A program that only mints has no flag of net/http/httptest.
+func TestLinksNoHTTPTest(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", ".").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "internal/mint") {
+		t.Fatalf("%v\n%s", err, out)
 	}
-	protected := logto.Require(v, logto.Scopes("read"))(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.WriteString(w, logto.UserID(r.Context()))
-	}))
-	r := httptest.NewRequest("GET", "/", nil)
-	r.Header.Set("Authorization", "Bearer "+issuer.Token(logtotest.Token{User: "alice", Scopes: []string{"read"}}))
-	w := httptest.NewRecorder()
-	protected.ServeHTTP(w, r)
-	fmt.Println(w.Code, w.Body)
-	// Output: 200 alice
+	for _, name := range strings.Fields(string(out)) {
+		if strings.HasSuffix(name, "/httptest") {
+			t.Errorf("links %s", name)
+		}
+	}
+}
+
+// What is refused is the test's business: no line of it comes between the test's own.
+func TestSilent(t *testing.T) {
+	var log bytes.Buffer
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	defer slog.SetDefault(before)
+	for name, silent := range map[string]bool{"Config": true, "another logger": false} {
+		synctest.Test(t, func(t *testing.T) {
+			issuer := logtotest.NewIssuer(t)
+			issuer.Fail(logtotest.Status(500))
+			cfg := issuer.Config()
+			if !silent {
+				cfg.Logger = nil // the default one, so that the test would see a line
+			}
+			v, err := logto.New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := httptest.NewRecorder()
+			log.Reset()
+			logto.Require(v)(http.NotFoundHandler()).ServeHTTP(w, issuer.Authorize(httptest.NewRequest("GET", "/", nil), logtotest.Token{}))
+			synctest.Wait()
+			if w.Code != 503 || (log.Len() == 0) != silent {
+				t.Errorf("%s: status %d, log %q", name, w.Code, log.String())
+			}
+		})
+	}
+}
+
+func TestRotate(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	for _, test := range []struct {
+		name string
+		ask  []string
+		want string
+	}{
+		{"the default", nil, "ES384"},
+		{"to RSA", []string{"RS256"}, "RS256"},
+		{"stays RSA", nil, "RS256"},
+	} {
+		before := issuer.KeyID()
+		issuer.Rotate(test.ask...)
+		header, err := base64.RawURLEncoding.DecodeString(strings.Split(issuer.Token(logtotest.Token{}), ".")[0])
+		if err != nil || !strings.Contains(string(header), `"alg":"`+test.want+`"`) || issuer.KeyID() == before {
+			t.Errorf("%s: header %s, error %v", test.name, header, err)
+		}
+	}
 }

@@ -1,14 +1,11 @@
 package logtotest
 
 import (
-	"bytes"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/seed-70fe37f4/logto/internal/mint"
 )
 
 const (
@@ -33,23 +30,14 @@ func (i *Issuer) SigningKey() string { return i.signingKey }
 // first. To send it by a client, set its URL. It is a request for one use, and
 // making it changes nothing at the issuer, which goes on minting any token.
 func (i *Issuer) Webhook(event string, body map[string]any) *http.Request {
-	all := map[string]any{
-		"event": event, "createdAt": time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), "hookId": hookID, "userAgent": userAgent,
-	}
-	merge(all, body)
-	b, err := json.Marshal(all)
+	b, err := mint.Event(event, hookID, userAgent, time.Now(), body)
 	if err != nil {
 		panic(fmt.Sprintf("logtotest: Webhook: %v", err))
 	}
-	mac := hmac.New(sha256.New, []byte(i.signingKey))
-	mac.Write(b)
-	r, err := http.NewRequest(http.MethodPost, "/", bytes.NewReader(b))
+	r, err := mint.Delivery("/", i.signingKey, b)
 	if err != nil {
-		panic(err)
+		panic(err) // the address is a constant
 	}
-	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("User-Agent", "Logto (https://logto.io/)")
-	r.Header.Set("logto-signature-sha-256", hex.EncodeToString(mac.Sum(nil)))
 	return r
 }
 
@@ -118,9 +106,7 @@ func (i *Issuer) TestButton() *http.Request {
 
 // managed is an event that a call of the Management API causes.
 func (i *Issuer) managed(event, method, path, route string, status int, params map[string]string, more map[string]any) *http.Request {
-	body := map[string]any{"ip": address, "path": path, "method": method, "status": status, "params": params, "matchedRoute": route}
-	merge(body, more)
-	return i.Webhook(event, body)
+	return i.Webhook(event, mint.Managed(address, method, path, route, status, params, more))
 }
 
 // account is a user as Logto's events have it.

@@ -1,9 +1,11 @@
-// Logto finds out why an API refuses a token, or why it can't get Logto's keys. And
-// it delivers again the webhooks that an API has missed.
+// Logto finds out why an API refuses a token, or why it can't get Logto's keys. It
+// delivers again the webhooks that an API has missed. And it is a Logto itself, on a
+// developer's machine.
 //
 //	logto doctor  -endpoint https://tenant.logto.app -audience https://api.example.com
 //	logto explain -endpoint https://tenant.logto.app -audience https://api.example.com <token.txt
 //	logto replay  -endpoint https://tenant.logto.app -hook ID -app-id ID
+//	logto emulate
 //
 // Doctor checks what a logto.Config would meet: whether Logto can be reached, its
 // certificate, each published key, the issuer that Logto calls itself, the
@@ -24,6 +26,9 @@
 // API, with an application whose secret is in LOGTO_APP_SECRET or a file, never an
 // argument; it prints neither secrets nor the bodies. How to set it up is in
 // docs/revocation.md, its flags are told by logto replay -h.
+//
+// Emulate serves package emulator on a loopback port until it is told to end: see
+// docs/emulator.md, and logto emulate -h. It has no JSON.
 //
 // The exit status is 0 if all is well (a warn is no problem), 1 if a problem was
 // found, the token was refused or something could not be delivered, 2 if the command
@@ -79,11 +84,13 @@ import (
 const usage = `usage: logto doctor  -endpoint URL -audience API [flags]
        logto explain -endpoint URL -audience API [flags] <token
        logto replay  -endpoint URL -hook ID -app-id ID [flags]
+       logto emulate [flags]
 
 doctor checks Logto's address, keys, issuer and clock against a configuration.
 explain reads a token from standard input and tells why it is accepted or refused;
 without -endpoint or -issuer it only decodes.
 replay delivers again the webhooks that had failed: its flags are told by logto replay -h.
+emulate is a Logto on this machine, for development: see logto emulate -h.
 
   -endpoint URL         address of Logto, such as https://tenant.logto.app
   -audience API         identifier of the API in Logto; may be repeated
@@ -145,6 +152,9 @@ func (l *list) Set(s string) error {
 const maxTimeout = 10 * time.Second
 
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "emulate" {
+		return emulate(args[1:], stdin, stdout, stderr)
+	}
 	o, command, err := parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp) && command == "replay":
@@ -209,7 +219,7 @@ func parse(args []string) (*options, string, error) {
 		}
 	}
 	if len(args) == 0 {
-		return nil, "", errors.New("say doctor or explain, or replay")
+		return nil, "", errors.New("say doctor or explain, replay or emulate")
 	}
 	command := args[0]
 	switch command {
@@ -221,7 +231,7 @@ func parse(args []string) (*options, string, error) {
 		return nil, "", flag.ErrHelp
 	default:
 		// It isn't repeated: it may be a token.
-		return nil, "", errors.New("the first argument must be doctor or explain, or replay")
+		return nil, "", errors.New("the first argument must be doctor or explain, replay or emulate")
 	}
 	o := &options{}
 	var audiences, issuers, clients list

@@ -1,4 +1,6 @@
-package logtotest
+// Package memory reaches an http.Handler without a network: no port, usable in a
+// testing/synctest bubble.
+package memory
 
 import (
 	"bufio"
@@ -9,13 +11,14 @@ import (
 	"sync"
 )
 
-// memory is an http.RoundTripper that calls a handler in place of a network. As
+// Transport is an http.RoundTripper that calls a handler in place of a network. As
 // with a network, the answer can be read while it is written, an abandoned
 // request ends the handler's context, and the handler runs in a goroutine of its
 // own, of which none is left when the answer has been read or given up.
-type memory struct{ handler http.Handler }
+type Transport struct{ Handler http.Handler }
 
-func (m memory) RoundTrip(req *http.Request) (*http.Response, error) {
+// RoundTrip gives the handler's answer as soon as its header is written.
+func (t Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	pr, pw := io.Pipe()
 	w := &pipeWriter{header: http.Header{}, body: bufio.NewWriter(pw), ready: make(chan struct{})}
 	go func() {
@@ -33,7 +36,14 @@ func (m memory) RoundTrip(req *http.Request) (*http.Response, error) {
 			_ = w.body.Flush()
 			_ = pw.CloseWithError(err)
 		}()
-		m.handler.ServeHTTP(w, req.Clone(req.Context()))
+		in := req.Clone(req.Context())
+		if in.Body == nil {
+			in.Body = http.NoBody
+		}
+		if in.Host == "" {
+			in.Host = req.URL.Host
+		}
+		t.Handler.ServeHTTP(w, in)
 	}()
 	ctx := req.Context()
 	select {
@@ -67,7 +77,7 @@ type pipeBody struct {
 
 func (b *pipeBody) Close() error {
 	b.once.Do(func() { close(b.stop) })
-	return b.PipeReader.CloseWithError(errors.New("logtotest: body closed"))
+	return b.PipeReader.CloseWithError(errors.New("memory: body closed"))
 }
 
 type pipeWriter struct {

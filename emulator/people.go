@@ -1,0 +1,261 @@
+package emulator
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+)
+
+// Actions on users, roles and organizations: each sends the webhook that Logto sends,
+// and none where Logto sends none.
+
+type userArgs struct {
+	User string `json:"user"`
+}
+
+func (s *Server) known(id string) (*user, error) {
+	u := s.tenant.user(id)
+	if u == nil {
+		return nil, fmt.Errorf("there is no user %q", id)
+	}
+	return u, nil
+}
+
+func (s *Server) suspend(a userArgs) (any, []*delivery, error) { return s.setSuspended(a.User, true) }
+func (s *Server) unsuspend(a userArgs) (any, []*delivery, error) {
+	return s.setSuspended(a.User, false)
+}
+
+func (s *Server) setSuspended(id string, suspended bool) (any, []*delivery, error) {
+	u, err := s.known(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	u.IsSuspended, u.UpdatedAt = suspended, s.now().UnixMilli()
+	s.issued.keep(s.tenant, s.now())
+	return nil, s.send(userEvent("User.SuspensionStatus.Updated", http.MethodPatch, "/is-suspended", http.StatusOK, u)), nil
+}
+
+func (s *Server) deleteUser(a userArgs) (any, []*delivery, error) {
+	u, err := s.known(a.User)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.tenant.Users = slices.DeleteFunc(s.tenant.Users, func(other *user) bool { return other == u })
+	for _, o := range s.tenant.Organizations {
+		o.Users = slices.DeleteFunc(o.Users, func(m *member) bool { return m.ID == u.ID })
+	}
+	s.issued.keep(s.tenant, s.now())
+	return nil, s.send(userEvent("User.Deleted", http.MethodDelete, "", http.StatusNoContent, u)), nil
+}
+
+func (s *Server) createUser(a user) (any, []*delivery, error) {
+	u := &a
+	if s.tenant.user(u.ID) != nil {
+		return nil, nil, fmt.Errorf("there is a user %q", u.ID)
+	}
+	u.CreatedAt = s.now().UnixMilli()
+	u.UpdatedAt = u.CreatedAt
+	s.tenant.Users = append(s.tenant.Users, u)
+	if err := s.tenant.checkUsers(); err != nil {
+		s.tenant.Users = s.tenant.Users[:len(s.tenant.Users)-1]
+		return nil, nil, err
+	}
+	return map[string]string{"id": u.ID}, s.send(userEvent("User.Created", http.MethodPost, "", http.StatusOK, u)), nil
+}
+
+type updateUserArgs struct {
+	User         string          `json:"user"`
+	Username     *string         `json:"username"`
+	Name         *string         `json:"name"`
+	PrimaryEmail *string         `json:"primaryEmail"`
+	PrimaryPhone *string         `json:"primaryPhone"`
+	Avatar       *string         `json:"avatar"`
+	CustomData   *map[string]any `json:"customData"`
+}
+
+func (s *Server) updateUser(a updateUserArgs) (any, []*delivery, error) {
+	u, err := s.known(a.User)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, set := range []struct{ to, from *string }{
+		{&u.Username, a.Username}, {&u.Name, a.Name}, {&u.PrimaryEmail, a.PrimaryEmail}, {&u.PrimaryPhone, a.PrimaryPhone}, {&u.Avatar, a.Avatar},
+	} {
+		if set.from != nil {
+			*set.to = *set.from
+		}
+	}
+	if a.CustomData != nil {
+		u.CustomData = *a.CustomData
+	}
+	u.UpdatedAt = s.now().UnixMilli()
+	e := userEvent("User.Data.Updated", http.MethodPatch, "", http.StatusOK, u)
+	if a.CustomData != nil && a.Name == nil && a.Username == nil && a.PrimaryEmail == nil && a.PrimaryPhone == nil && a.Avatar == nil {
+		// Of custom data alone Logto sends those, and nothing else of the user.
+		e = userEvent("User.Data.Updated", http.MethodPatch, "/custom-data", http.StatusOK, u)
+		e.body["data"] = orEmpty(u.CustomData)
+	}
+	return nil, s.send(e), nil
+}
+
+// setPassword sends what Logto sends when an administrator sets one. There is none to
+// set, and refresh tokens go on working, as in Logto.
+func (s *Server) setPassword(a userArgs) (any, []*delivery, error) {
+	u, err := s.known(a.User)
+	if err != nil {
+		return nil, nil, err
+	}
+	u.UpdatedAt = s.now().UnixMilli()
+	return nil, s.send(userEvent("User.Data.Updated", http.MethodPatch, "/password", http.StatusOK, u)), nil
+}
+
+// setUserRoles sends nothing, as Logto.
+func (s *Server) setUserRoles(a struct {
+	User  string   `json:"user"`
+	Roles []string `json:"roles"`
+}) (any, []*delivery, error) {
+	u, err := s.known(a.User)
+	if err == nil {
+		err = s.tenant.checkRoleNames("user "+a.User, "User", a.Roles)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	u.Roles = a.Roles
+	return nil, nil, nil
+}
+
+func (s *Server) setRoleScopes(a struct {
+	Role   string   `json:"role"`
+	Scopes scopesOf `json:"scopes"`
+}) (any, []*delivery, error) {
+	r := s.tenant.role(a.Role)
+	if r == nil {
+		return nil, nil, fmt.Errorf("there is no role %q", a.Role)
+	}
+	if err := s.tenant.checkResourceScopes("role "+a.Role, a.Scopes); err != nil {
+		return nil, nil, err
+	}
+	r.Scopes = a.Scopes
+	data := []map[string]any{}
+	for indicator, names := range a.Scopes {
+		for _, name := range names {
+			data = append(data, map[string]any{"tenantId": "default", "id": name, "resourceId": indicator, "name": name, "description": nil, "createdAt": s.now().UnixMilli()})
+		}
+	}
+	return nil, s.send(managed("Role.Scopes.Updated", http.MethodPost, "/roles/"+r.Name+"/scopes", "/roles/:id/scopes", http.StatusCreated,
+		map[string]string{"0": "/" + r.Name + "/scopes", "id": r.Name}, map[string]any{"data": data})), nil
+}
+
+func (s *Server) createOrganization(a organization) (any, []*delivery, error) {
+	o := &a
+	s.tenant.Organizations = append(s.tenant.Organizations, o)
+	if err := s.tenant.checkOrganizations(); err != nil {
+		s.tenant.Organizations = s.tenant.Organizations[:len(s.tenant.Organizations)-1]
+		return nil, nil, err
+	}
+	data := map[string]any{"tenantId": "default", "id": o.ID, "name": o.Name, "description": nil, "customData": orEmpty(o.CustomData), "isMfaRequired": false,
+		"color": map[string]any{}, "branding": map[string]any{}, "customCss": nil, "createdAt": s.now().UnixMilli()}
+	return map[string]string{"id": o.ID}, s.send(managed("Organization.Created", http.MethodPost, "/organizations", "/organizations", http.StatusCreated,
+		map[string]string{}, map[string]any{"data": data})), nil
+}
+
+type memberArgs struct {
+	Organization      string   `json:"organization"`
+	User              string   `json:"user"`
+	Application       string   `json:"application"`
+	OrganizationRoles []string `json:"organizationRoles"`
+}
+
+func (s *Server) organizationOf(id string) (*organization, error) {
+	o := s.tenant.organization(id)
+	if o == nil {
+		return nil, fmt.Errorf("there is no organization %q", id)
+	}
+	return o, nil
+}
+
+func (s *Server) deleteOrganization(a struct {
+	Organization string `json:"organization"`
+}) (any, []*delivery, error) {
+	o, err := s.organizationOf(a.Organization)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.tenant.Organizations = slices.DeleteFunc(s.tenant.Organizations, func(other *organization) bool { return other == o })
+	return nil, s.send(managed("Organization.Deleted", http.MethodDelete, "/organizations/"+o.ID, "/organizations/:id", http.StatusNoContent,
+		map[string]string{"id": o.ID}, nil)), nil
+}
+
+// membersOf gives the list that the arguments are about, the ID in it, and the words of
+// Logto's event.
+func membersOf(o *organization, a memberArgs) (list *[]*member, id, path, ids string, err error) {
+	switch {
+	case (a.User == "") == (a.Application == ""):
+		return nil, "", "", "", fmt.Errorf("say user or application")
+	case a.User != "":
+		return &o.Users, a.User, "users", "UserIds", nil
+	}
+	return &o.Applications, a.Application, "applications", "ApplicationIds", nil
+}
+
+func (s *Server) addMember(a memberArgs) (any, []*delivery, error) {
+	o, err := s.organizationOf(a.Organization)
+	if err != nil {
+		return nil, nil, err
+	}
+	list, id, path, ids, err := membersOf(o, a)
+	if err != nil {
+		return nil, nil, err
+	}
+	before := *list
+	*list = append(slices.Clone(before), &member{ID: id, OrganizationRoles: a.OrganizationRoles})
+	if err := s.tenant.checkOrganizations(); err != nil {
+		*list = before
+		return nil, nil, err
+	}
+	return nil, s.send(managed("Organization.Membership.Updated", http.MethodPost, "/organizations/"+o.ID+"/"+path, "/organizations/:id/"+path, http.StatusCreated,
+		map[string]string{"id": o.ID}, map[string]any{"organizationId": o.ID, "added" + ids: []string{id}})), nil
+}
+
+func (s *Server) removeMember(a memberArgs) (any, []*delivery, error) {
+	o, err := s.organizationOf(a.Organization)
+	if err != nil {
+		return nil, nil, err
+	}
+	list, id, path, ids, err := membersOf(o, a)
+	if err != nil {
+		return nil, nil, err
+	}
+	if find(*list, func(m *member) string { return m.ID }, id) == nil {
+		return nil, nil, fmt.Errorf("%s is no member of %s", id, o.ID)
+	}
+	*list = slices.DeleteFunc(*list, func(m *member) bool { return m.ID == id })
+	param := map[bool]string{true: "userId", false: "applicationId"}[a.User != ""]
+	return nil, s.send(managed("Organization.Membership.Updated", http.MethodDelete, "/organizations/"+o.ID+"/"+path+"/"+id, "/organizations/:id/"+path+"/:"+param, http.StatusNoContent,
+		map[string]string{"id": o.ID, param: id}, map[string]any{"organizationId": o.ID, "removed" + ids: []string{id}})), nil
+}
+
+// setMemberRoles sends nothing, as Logto.
+func (s *Server) setMemberRoles(a memberArgs) (any, []*delivery, error) {
+	o, err := s.organizationOf(a.Organization)
+	if err != nil {
+		return nil, nil, err
+	}
+	list, id, _, _, err := membersOf(o, a)
+	if err != nil {
+		return nil, nil, err
+	}
+	m := find(*list, func(m *member) string { return m.ID }, id)
+	if m == nil {
+		return nil, nil, fmt.Errorf("%s is no member of %s", id, o.ID)
+	}
+	before := m.OrganizationRoles
+	m.OrganizationRoles = a.OrganizationRoles
+	if err := s.tenant.checkOrganizations(); err != nil {
+		m.OrganizationRoles = before
+		return nil, nil, err
+	}
+	return nil, nil, nil
+}

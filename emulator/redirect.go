@@ -1,0 +1,108 @@
+package emulator
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/seed-70fe37f4/logto/internal/policy"
+)
+
+// A registered redirect URI is compared byte by byte (RFC 9700 section 4.1.3), with one
+// exception, for the ports of development servers: in http://localhost:*/callback the
+// port is any, and a path of /* is any. Only loopback hosts have that.
+
+const anyPort = ":*"
+
+// checkRedirect refuses what can't be a redirect URI.
+func checkRedirect(uri string) error {
+	u, err := url.Parse(strings.Replace(uri, anyPort, ":1", 1))
+	switch {
+	case err != nil || !u.IsAbs() || u.Fragment != "" || u.User != nil || !plain(uri):
+		return fmt.Errorf("redirect URI %q: it must be an absolute URI without fragment and user", uri)
+	case u.Scheme == "http" || u.Scheme == "https":
+		if u.Host == "" {
+			return fmt.Errorf("redirect URI %q has no host", uri)
+		}
+	case !strings.Contains(u.Scheme, "."):
+		// RFC 8252 section 7.1; javascript: and data: would be run in our name.
+		return fmt.Errorf("redirect URI %q: a scheme of one's own has a dot in it, as com.example.app:/callback", uri)
+	}
+	before, path, _ := strings.Cut(uri, anyPort)
+	if strings.Contains(uri, "*") && !(u.Scheme == "http" && policy.IsLoopback(u.Hostname()) && before == "http://"+u.Hostname() && u.RawQuery == "" &&
+		(path == "/*" || strings.HasPrefix(path, "/") && !strings.Contains(path, "*"))) {
+		return fmt.Errorf("redirect URI %q: * is for the port of a loopback host, and behind it for the path, as in http://localhost:*/*", uri)
+	}
+	return nil
+}
+
+// plain tells that browser and server can't read the text in two ways.
+func plain(uri string) bool {
+	return !strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '\\' })
+}
+
+// registered tells whether uri is one of the patterns.
+func registered(patterns []string, uri string) bool {
+	for _, pattern := range patterns {
+		if pattern == uri && !strings.Contains(uri, "*") || matches(pattern, uri) {
+			return true
+		}
+	}
+	return false
+}
+
+func matches(pattern, uri string) bool {
+	origin, path, ok := strings.Cut(pattern, anyPort)
+	if !ok || !plain(uri) {
+		return false
+	}
+	u, err := url.Parse(uri)
+	if err != nil || u.User != nil || u.Fragment != "" || u.Opaque != "" || strings.Contains(uri, "#") {
+		return false
+	}
+	if u.Scheme+"://"+u.Hostname() != origin || !strings.HasPrefix(uri, origin) {
+		return false
+	}
+	if path == "/*" {
+		return u.Path == "" || strings.HasPrefix(u.Path, "/")
+	}
+	return u.Path == path && u.RawQuery == ""
+}
+
+// originOf is the origin of an address (RFC 6454), "" if it has none.
+func originOf(u *url.URL) string {
+	if u == nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return ""
+	}
+	host := u.Host
+	if u.Scheme == "http" {
+		host = strings.TrimSuffix(host, ":80")
+	} else {
+		host = strings.TrimSuffix(host, ":443")
+	}
+	return u.Scheme + "://" + strings.ToLower(host)
+}
+
+// allowsOrigin tells whether pages of the origin may call the token endpoint for the
+// application: those that it redirects to, and those that it names.
+func (a *application) allowsOrigin(origin string) bool {
+	u, err := url.Parse(origin)
+	if err != nil || originOf(u) != origin || u.Path != "" {
+		return false
+	}
+	for _, allowed := range a.CORSAllowedOrigins {
+		if allowed == origin {
+			return true
+		}
+	}
+	for _, pattern := range a.RedirectURIs {
+		if before, _, ok := strings.Cut(pattern, anyPort); ok {
+			if u.Scheme+"://"+u.Hostname() == before {
+				return true
+			}
+		} else if r, err := url.Parse(pattern); err == nil && originOf(r) == origin {
+			return true
+		}
+	}
+	return false
+}

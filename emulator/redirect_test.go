@@ -1,0 +1,50 @@
+package emulator
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// Whatever is taken for a loopback address is one for a browser too, which reads
+// addresses in its own way.
+func FuzzRedirect(f *testing.F) {
+	for _, uri := range []string{
+		"http://localhost:5173/callback", "http://localhost", "http://localhost/", "http://localhost?x", "http://localhost:1@evil.example/", "http://localhost:@evil.example/",
+		`http://localhost\@evil.example/`, "http://localhost\t.evil.example/", "http://localhost%2eevil.example/", "http://localhost:80#@evil.example/", "http:localhost/", "http:/localhost/",
+		"http:///localhost/", "http://localhost:99999999/", "http://localhost:-1/", "HTTP://localhost/", "http://LOCALHOST/", "http://localhost./", "http://localhost/*", "http://[localhost]/",
+	} {
+		f.Add(uri)
+	}
+	authority := regexp.MustCompile(`^localhost(:[0-9]*)?$`)
+	f.Fuzz(func(t *testing.T, uri string) {
+		if registered([]string{"http://localhost:5173/callback"}, uri) != (uri == "http://localhost:5173/callback") {
+			t.Errorf("%q for an exact one", uri)
+		}
+		if !registered([]string{"http://localhost:*/*"}, uri) {
+			return
+		}
+		rest, ok := strings.CutPrefix(uri, "http://")
+		end := strings.IndexAny(rest, `/?#\`)
+		if end < 0 {
+			end = len(rest)
+		}
+		if !ok || !authority.MatchString(rest[:end]) || strings.ContainsAny(uri, "\\#\t\r\n ") {
+			t.Errorf("%q is taken", uri)
+		}
+	})
+}
+
+// A template in which ${ is not closed, or leads nowhere, is text.
+func FuzzTemplate(f *testing.F) {
+	for _, text := range []string{"", "${", "${}", "${a}", "x${a.b}y", "${a.c.d}", "${a${b}}", "}${", "${a}${a}"} {
+		f.Add(text)
+	}
+	about := map[string]any{"a": map[string]any{"b": "value", "c": []any{map[string]any{"d": 1}, "x"}}}
+	f.Fuzz(func(t *testing.T, text string) {
+		v, ok := fill(text, about)
+		if got, isText := v.(string); !strings.Contains(text, "${") && (!ok || !isText || got != text) {
+			t.Errorf("%q became %v", text, v)
+		}
+	})
+}
