@@ -4,7 +4,7 @@ go 1.26.0
 
 require (
 	github.com/coreos/go-oidc/v3 v3.21.0
-	github.com/seed-70fe37f4/logto v0.0.0
+	github.com/seed-70fe37f4/logto v0.1.0
 	golang.org/x/oauth2 v0.38.0
 )
 
