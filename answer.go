@@ -21,11 +21,44 @@ import (
 // ErrorHandler, and what one can end with. An error that is none of this
 // package's is answered with 500.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
-	realm := `Bearer realm="api"`
-	if s := fromContext(r.Context()); s != nil && s.verifier != nil {
-		realm = s.verifier.challenge
+	writeError(w, realmFor(r, err), err)
+}
+
+// Answer is how a refused request is answered.
+type Answer struct {
+	Status      int
+	Header      http.Header // WWW-Authenticate, Retry-After and Cache-Control, as far as they belong to it; a new one
+	Error       string      // the code, as in invalid_token (RFC 6750 section 3.1)
+	Description string      // a sentence for the client, which tells nothing secret
+}
+
+// AnswerTo tells how [WriteError] would answer, for bodies and frameworks of one's own. A
+// handler that writes problem+json (RFC 9457):
+//
+//	cfg.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
+//		a := logto.AnswerTo(r, err)
+//		maps.Copy(w.Header(), a.Header)
+//		w.Header().Set("Content-Type", "application/problem+json")
+//		w.WriteHeader(a.Status)
+//		json.NewEncoder(w).Encode(map[string]any{"title": a.Description, "status": a.Status, "code": a.Error})
+//	}
+func AnswerTo(r *http.Request, err error) Answer {
+	reason := reasonOf(err)
+	a := Answer{Status: reason.Status, Header: http.Header{}, Error: reason.Error, Description: reason.Sentence}
+	refusalHeaders(a.Header, realmFor(r, err), reason, err, true)
+	return a
+}
+
+// realmFor is how a challenge begins: by the route that refused, or else by the verifier
+// that the request has passed.
+func realmFor(r *http.Request, err error) string {
+	if e := refusal.Of(err); e != nil && e.Realm != "" {
+		return e.Realm
 	}
-	writeError(w, realm, err)
+	if s := fromContext(r.Context()); s != nil && s.verifier != nil {
+		return s.verifier.challenge
+	}
+	return `Bearer realm="api"`
 }
 
 func writeError(w http.ResponseWriter, realm string, err error) {
@@ -69,25 +102,26 @@ func refusalHeaders(h http.Header, realm string, reason *refusal.Reason, err err
 }
 
 func challengeFor(realm string, reason *refusal.Reason, err error) string {
+	challenge := realm
 	switch reason.Challenge {
-	case refusal.RealmOnly:
-		return realm
+	case refusal.NoChallenge:
+		return ""
 	case refusal.WithDescription:
-		return realm + `, error="` + reason.Error + `", error_description="` + reason.Sentence + `"`
+		challenge += `, error="` + reason.Error + `", error_description="` + reason.Sentence + `"`
 	case refusal.WithError:
-		challenge := realm + `, error="` + reason.Error + `"`
-		if e := refusal.Of(err); e != nil && e.Scope != "" {
-			challenge += `, scope="` + e.Scope + `"`
-		}
-		return challenge
+		challenge += `, error="` + reason.Error + `"`
 	}
-	return ""
+	// Whoever gets a new token learns which scopes to ask for with it.
+	if e := refusal.Of(err); e != nil && e.Scope != "" && reason.Status != http.StatusBadRequest {
+		challenge += `, scope="` + e.Scope + `"`
+	}
+	return challenge
 }
 
 // answerWriter is what an ErrorHandler writes to. An answer is a final status, a body,
 // or a connection that was taken over. net/http would take all else for a 200: silence,
 // a 1xx, a Flush, a Write of nothing, and also a body without a status, which here gets
-// the refusal's status, with the header fields that belong to it.
+// the refusal's status. What has that status has the header fields that belong to it.
 type answerWriter struct {
 	http.ResponseWriter
 	realm string
@@ -99,6 +133,9 @@ type answerWriter struct {
 // does, would answer 200.
 func (w *answerWriter) WriteHeader(status int) {
 	if status >= 200 || status == http.StatusSwitchingProtocols {
+		if reason := reasonOf(w.err); status == reason.Status && !w.begun {
+			refusalHeaders(w.Header(), w.realm, reason, w.err, false)
+		}
 		w.ResponseWriter.WriteHeader(status)
 		w.begun = true
 	}
@@ -109,9 +146,7 @@ func (w *answerWriter) Write(p []byte) (int, error) {
 		if len(p) == 0 {
 			return 0, nil
 		}
-		reason := reasonOf(w.err)
-		refusalHeaders(w.Header(), w.realm, reason, w.err, false)
-		w.WriteHeader(reason.Status)
+		w.WriteHeader(reasonOf(w.err).Status)
 	}
 	return w.ResponseWriter.Write(p)
 }

@@ -237,6 +237,9 @@ type state struct {
 	verifier     *Verifier   // nil by NewContext
 	organization bool        // a requirement has named the organization
 	accepted     atomic.Bool // the requirements are met; while they are asked, nothing may build on them
+	// pending is the event of an accepted request, until its handler has returned or a
+	// middleware within takes it for its own. Nil if nobody wants to know.
+	pending atomic.Pointer[Event]
 }
 
 // vouchesFor reports whether v itself has accepted this very token.
@@ -269,8 +272,9 @@ func NewContext(ctx context.Context, c *Claims) context.Context {
 }
 
 // FromContext returns the claims of the request's verified access token. It is
-// false for an anonymous request, which only [Optional] lets through. In the functions of
-// a [Requirement] it returns the claims that are decided about.
+// false for an anonymous request, which [Optional] lets through, and [InsecureReportOnly].
+// In the functions of a [Requirement] it returns the claims that are decided about, and in
+// an ErrorHandler those of a good token that doesn't meet one.
 func FromContext(ctx context.Context) (*Claims, bool) {
 	if s := fromContext(ctx); s != nil && s.claims != nil {
 		return s.claims, true

@@ -471,7 +471,7 @@ func TestKeySetLogEdges(t *testing.T) {
 		if err := s.v.Refresh(ctx); err != nil {
 			t.Error(err)
 		}
-		if log := s.log.String(); strings.Contains(log, "fetched again") || strings.Count(log, "key set changed") != 1 {
+		if log := s.log.String(); strings.Contains(log, "fetched again") || strings.Contains(log, "key set changed") || strings.Count(log, `"logto: key set fetched"`) != 1 {
 			t.Errorf("log:\n%s", log)
 		}
 		s.issuer.Fail(logtotest.Status(500))

@@ -3,7 +3,6 @@ package logto
 import (
 	"context"
 	"errors"
-	"net/http"
 	"testing"
 	"time"
 
@@ -88,14 +87,6 @@ var Guard = guard.Run
 func Reasons() []*refusal.Reason { return reasons }
 
 // For the fuzz targets.
-
-func BearerToken(h http.Header) (string, error) {
-	token, err := bearerToken(h)
-	if err == nil && !isToken68(token) {
-		return "", errCredentials
-	}
-	return token, err
-}
 
 func ParseHeader(data []byte) (algorithm, keyID string, err error) {
 	h, err := parseHeader(data, accessToken.typ)

@@ -381,7 +381,7 @@ func FuzzAuthorization(f *testing.F) {
 		if twice {
 			h.Add("Authorization", line)
 		}
-		token, err := logto.BearerToken(h)
+		token, err := logto.BearerToken(&http.Request{Header: h})
 		w := httptest.NewRecorder()
 		r := httptest.NewRequestWithContext(context.Background(), "GET", "/", nil)
 		if err != nil {

@@ -29,6 +29,7 @@ const notBase64URL = "a part of the token is not strict base64url"
 // must cost next to nothing.
 var (
 	errNoHeader    = refusal.New(reasonNoHeader, "want Authorization: Bearer and an access token")
+	errNoToken     = refusal.New(reasonNoHeader, "TokenFrom has found no token in the request")
 	errOtherScheme = refusal.New(reasonOtherScheme, "the Authorization header has another scheme than Bearer")
 	errTwoHeaders  = refusal.New(reasonBadRequest, "more than one Authorization header")
 	errCredentials = refusal.New(reasonBadRequest, "malformed Authorization header: want the word Bearer, a space and one token")

@@ -43,6 +43,7 @@ const (
 // needs it, shared by all that wait, and cancelled by none of them.
 type keyCache struct {
 	address  string            // with what may be secret in its query
+	agent    string            // who asks
 	url      string            // the same, fit for a log
 	secrets  *strings.Replacer // what must not be told of the address's query; nil for none
 	client   *http.Client
@@ -114,7 +115,7 @@ func newKeyCache(address string, cfg *Config, logger func() *slog.Logger) *keyCa
 		client.Transport = policy.NewTransport()
 	}
 	client.CheckRedirect = policy.CheckRedirect
-	return &keyCache{address: address, url: policy.Shown(address), client: &client, leeway: cfg.Leeway, logger: logger, observer: cfg.Observer,
+	return &keyCache{address: address, agent: strings.TrimSpace(cfg.UserAgent + " " + policy.UserAgent), url: policy.Shown(address), client: &client, leeway: cfg.Leeway, logger: logger, observer: cfg.Observer,
 		jitter: 0.5, ended: make(chan struct{}), secrets: policy.QuerySecrets(address)}
 }
 
@@ -311,6 +312,7 @@ func (c *keyCache) status() KeySetStatus {
 	if set := c.set.Load(); set != nil {
 		status.KeyIDs = slices.Sorted(maps.Keys(set.keys))
 		status.Age = set.age(time.Now())
+		status.Ignored = slices.Clone(set.ignored)
 	}
 	return status
 }

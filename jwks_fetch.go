@@ -306,7 +306,10 @@ func (c *keyCache) report(f *fetch, old, set *keySet, added, removed []string) {
 	if f.failures > 0 {
 		log.Info("logto: key set fetched again", "url", c.url, "failures", f.failures)
 	}
-	if len(added)+len(removed) > 0 {
+	switch {
+	case old == nil:
+		log.Info("logto: key set fetched", "url", c.url, "keys", added)
+	case len(added)+len(removed) > 0:
 		log.Info("logto: key set changed", "url", c.url, "added", added, "removed", removed)
 	}
 	if old == nil || !slices.Equal(set.ignored, old.ignored) {
@@ -354,6 +357,7 @@ func (c *keyCache) get(ctx context.Context, client *http.Client, f *fetch, old *
 		return nil, err
 	}
 	req.Header.Set("Accept", "application/jwk-set+json, application/json")
+	req.Header.Set("User-Agent", c.agent)
 	// An answer proves what it proves only if it is as new as the request (RFC 9111
 	// section 5.2.1.4).
 	req.Header.Set("Cache-Control", "no-cache")

@@ -10,9 +10,9 @@ import (
 	"github.com/seed-70fe37f4/logto/internal/refusal"
 )
 
-// logRefusal writes the line of a refused request. Of one reason there are at most 10
+// logRefusal writes the line of a refused request, with who sent it where that is known. Of one reason there are at most 10
 // lines in 10 s: a flood must not fill the disk.
-func (v *Verifier) logRefusal(r *http.Request, err error, reportOnly bool) {
+func (v *Verifier) logRefusal(r *http.Request, c *Claims, err error, reportOnly bool) {
 	e := refusal.Of(err)
 	if e == nil {
 		return
@@ -22,8 +22,12 @@ func (v *Verifier) logRefusal(r *http.Request, err error, reportOnly bool) {
 		message = "logto: request would be refused, but InsecureReportOnly protects nothing"
 	}
 	v.log.Line(r.Context(), e.Reason.Level, e.Reason.Code, message, func() []slog.Attr {
-		return []slog.Attr{slog.String("reason", e.Reason.Code), slog.String("error", err.Error()),
+		attrs := []slog.Attr{slog.String("reason", e.Reason.Code), slog.String("error", err.Error()),
 			slog.String("method", r.Method[:min(len(r.Method), 20)]), slog.String("path", maskPath(r.URL.Path))}
+		if c != nil {
+			attrs = append(attrs, slog.Any("token", c))
+		}
+		return attrs
 	})
 }
 

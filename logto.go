@@ -89,19 +89,33 @@ type Config struct {
 	// happens to the key set. Nil is slog.Default() at the time of the line.
 	Logger *slog.Logger
 
-	// ErrorHandler answers a refused request. Nil is WriteError. An answer is a final
-	// status, a body, or a connection that was taken over: where a handler gives none,
-	// WriteError answers, and a body without a status has the refusal's, with its
-	// challenge. Whoever wants a 200 has to say so.
+	// TokenFrom, if set, is asked for a request's token in place of the Authorization
+	// header, which is then not looked at but by [BearerToken], which it may call. ""
+	// is no token. An error is answered 400 and logged, but one that wraps ErrNoToken is
+	// no token either. A browser sends a cookie with requests that other sites cause:
+	// whoever takes the token from one needs protection against that, such as
+	// [http.CrossOriginProtection]. An address is no place for a token: it ends up in logs.
+	TokenFrom func(r *http.Request) (string, error)
+
+	// ErrorHandler answers a refused request; [AnswerTo] tells it what belongs to the
+	// answer. Nil is WriteError. An answer is a final status, a body, or a connection that
+	// was taken over: where a handler gives none, WriteError answers. A body without a
+	// status has the refusal's, and whatever has the refusal's status has its challenge,
+	// Retry-After and Cache-Control, unless they are set. Whoever wants a 200 has to say
+	// so. Where a good token doesn't meet a requirement, [FromContext] finds its claims.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
 	// ResourceMetadataURL, if set, is named in every challenge as
 	// resource_metadata (RFC 9728 section 5.1): see Verifier.ResourceMetadata.
 	ResourceMetadataURL string
 
-	// Observer, if set, is called after each check, by middleware or by Verify, and
-	// after each fetch of the key set, with the request's context or Background. It
-	// must be quick, and safe for concurrent use.
+	// UserAgent, if set, stands before the library's own name in the User-Agent header of
+	// requests to Logto, as in orders/1.2: firewalls there learn who asks.
+	UserAgent string
+
+	// Observer, if set, is called once for each request, for each call of Verify or
+	// Authenticate, and for each fetch of the key set, with the request's context or
+	// Background: see [Event]. It must be quick, and safe for concurrent use.
 	Observer func(ctx context.Context, e Event)
 
 	// InsecureAllowHTTP permits a key set over http from a host that is not
@@ -164,6 +178,9 @@ func New(cfg Config) (*Verifier, error) {
 		cfg.Leeway = policy.Leeway
 	}
 	cfg.Leeway = max(cfg.Leeway, 0)
+	if !policy.IsUserAgent(cfg.UserAgent) {
+		return nil, policy.Refuse("Config.UserAgent has characters that don't belong there: write it as in orders/1.2")
+	}
 
 	jwksURL := cfg.JWKSURL
 	if cfg.Endpoint != "" {

@@ -27,10 +27,11 @@ func Require(v *Verifier, reqs ...Requirement) func(http.Handler) http.Handler {
 }
 
 // Optional returns middleware that lets a request without a token through as
-// anonymous: [UserID] is then "". A request with a bad token is refused as by
-// [Require], so that no client takes itself for signed in when it isn't.
-func Optional(v *Verifier) func(http.Handler) http.Handler {
-	return middleware(route{verifier: v, optional: true})
+// anonymous: [UserID] is then "". A request with a bad token, or one that doesn't meet all
+// requirements, is refused as by [Require], so that no client takes itself for signed in
+// when it isn't. The answer has Vary: Authorization, for caches.
+func Optional(v *Verifier, reqs ...Requirement) func(http.Handler) http.Handler {
+	return middleware(route{verifier: v, optional: true, requirements: newRequirements(reqs)})
 }
 
 // InsecureReportOnly returns middleware that protects nothing: every request goes
@@ -73,47 +74,144 @@ type handler struct {
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := h.verifier
+	if h.optional {
+		w.Header().Add("Vary", h.varies())
+	}
+	d := h.decide(r)
+	defer func() { giveBack(r, d.inner) }()
+	switch {
+	case h.reportOnly && (d.err != nil || fromContext(r.Context()) != nil):
+		giveBack(r, d.inner) // a requirement may have parsed a form
+		d.inner = r
+		h.next.ServeHTTP(w, r)
+	case d.err == nil:
+		// A Require inside of what only reports finds nothing to build upon.
+		d.state.accepted.Store(!h.reportOnly)
+		if d.event != nil {
+			d.state.pending.Store(d.event)
+			defer func() {
+				if e := d.state.pending.Swap(nil); e != nil {
+					v.observe(r.Context(), *e)
+				}
+			}()
+		}
+		h.next.ServeHTTP(w, d.inner)
+	case v.cfg.ErrorHandler == nil:
+		WriteError(w, r, d.err)
+	default:
+		s := &state{verifier: v}
+		if !errors.Is(d.err, ErrInvalidToken) {
+			s.claims = d.claims
+		}
+		refused := s.request(d.inner)
+		defer giveBack(d.inner, refused)
+		answer := &answerWriter{ResponseWriter: w, realm: realmFor(r, d.err), err: d.err}
+		if v.cfg.ErrorHandler(answer, refused, d.err); !answer.begun {
+			WriteError(w, r, d.err)
+		}
+	}
+}
+
+// varies is what an answer depends on that is open to strangers: a cache must not give one
+// user's to another.
+func (rt *route) varies() string {
+	if rt.verifier.cfg.TokenFrom != nil {
+		return "*"
+	}
+	return "Authorization"
+}
+
+// Authenticate decides about a request as [Require] does with these requirements, and
+// leaves the answer to the caller: it is for frameworks whose middleware is not net/http's.
+// It gives the claims of a token that is good and meets all requirements, or the error that
+// an ErrorHandler gets: [ErrNoToken], [ErrExpired], [ErrRevoked], [ErrInvalidToken],
+// [ErrForbidden] or [ErrUnavailable]. [AnswerTo] tells the answer. As Require, it logs what
+// it refuses and tells the Observer. Hand the claims on by [NewContext]. It panics if a
+// requirement is empty.
+func (v *Verifier) Authenticate(r *http.Request, reqs ...Requirement) (*Claims, error) {
+	rt := route{verifier: v, requirements: newRequirements(reqs)}
+	d := rt.decide(r)
+	giveBack(r, d.inner)
+	if d.err != nil {
+		return nil, d.err
+	}
+	if d.event != nil {
+		v.observe(r.Context(), *d.event)
+	}
+	return d.claims, nil
+}
+
+// decision is what becomes of a request.
+type decision struct {
+	inner  *http.Request // with the claims in its context, for the requirements and for the handler
+	state  *state        // in that context; nil if the token was refused
+	claims *Claims       // of a token that is good, or was revoked; nil of others
+	err    error
+	event  *Event // of an accepted request, yet to be observed; nil if nobody wants to know
+}
+
+// decide logs and observes a refusal. What is accepted is for the caller to observe.
+func (rt *route) decide(r *http.Request) decision {
+	v := rt.verifier
 	var start time.Time
-	if v.cfg.Observer != nil {
+	observed := v.observed(r.Context())
+	if observed {
 		start = time.Now()
 	}
-	s, remembered, err := h.identify(r)
-	inner := r // with the claims in its context, for the requirements and for the handler
+	d := decision{inner: r}
+	s, t, remembered, err := rt.identify(r)
+	d.claims = t.known()
 	if err == nil {
-		inner = s.request(r)
-		defer func() { giveBack(r, inner) }()
+		d.state, d.inner = s, s.request(r)
 		if s.claims != nil {
-			err = h.requirements.refuse(inner, s.claims, s.organization)
-			if err == nil && h.requirements.slow {
+			err = rt.requirements.refuse(d.inner, s.claims, s.organization)
+			if err == nil && rt.requirements.slow {
 				err = v.verdict(s.token) // whoever waited passes it
 			}
 		}
 	}
-	if v.cfg.Observer != nil {
-		v.observe(r.Context(), start, Event{Remembered: remembered, Anonymous: err == nil && s.claims == nil, ReportOnly: h.reportOnly, Err: err})
-	}
 	if err != nil {
-		v.logRefusal(r, err, h.reportOnly)
+		d.err = rt.challenged(err)
 	}
-	switch {
-	case h.reportOnly && (err != nil || fromContext(r.Context()) != nil):
-		giveBack(r, inner) // a requirement may have parsed a form
-		inner = r
-		h.next.ServeHTTP(w, r)
-	case err == nil:
-		// A Require inside of what only reports finds nothing to build upon.
-		s.accepted.Store(!h.reportOnly)
-		h.next.ServeHTTP(w, inner)
-	case v.cfg.ErrorHandler == nil:
-		writeError(w, v.challenge, err)
-	default:
-		refused := (&state{verifier: v}).request(inner)
-		defer giveBack(inner, refused)
-		answer := &answerWriter{ResponseWriter: w, realm: v.challenge, err: err}
-		if v.cfg.ErrorHandler(answer, refused, err); !answer.begun {
-			writeError(w, v.challenge, err)
+	if observed {
+		e := Event{Reason: Reason(d.err), Err: d.err, Claims: d.claims, Duration: time.Since(start), Remembered: remembered,
+			Anonymous: err == nil && s.claims == nil, ReportOnly: rt.reportOnly}
+		rt.takeOver(r, &e)
+		if err != nil {
+			v.observe(r.Context(), e)
+		} else {
+			accepted := e
+			d.event = &accepted
 		}
 	}
+	if err != nil {
+		v.logRefusal(r, d.claims, d.err, rt.reportOnly)
+	}
+	return d
+}
+
+// takeOver makes one event of a request's, where an outer middleware of the same verifier
+// has accepted it and its event is not told yet.
+func (rt *route) takeOver(r *http.Request, e *Event) {
+	outer := fromContext(r.Context())
+	if rt.reportOnly || outer == nil || outer.verifier != rt.verifier {
+		return
+	}
+	if before := outer.pending.Swap(nil); before != nil {
+		e.Duration += before.Duration
+		e.Remembered = e.Remembered && before.Remembered
+	}
+}
+
+// challenged is a refusal that knows the route's challenge.
+func (rt *route) challenged(err error) error {
+	e := refusal.Of(err)
+	if e == nil {
+		return err
+	}
+	own := *e // many are shared
+	own.Realm, own.Scope = rt.verifier.challenge, rt.requirements.scope
+	return &own
 }
 
 // giveBack gives the request that came in what a handler has set in its copy. It
@@ -216,33 +314,63 @@ func shareTrailer(r, inner *http.Request) {
 	}
 }
 
-// identify returns what the requirements and the handler will find in the context.
-func (rt *route) identify(r *http.Request) (s *state, remembered bool, err error) {
+// identify returns what the requirements and the handler will find in the context, and
+// the token that was verified.
+func (rt *route) identify(r *http.Request) (s *state, t *verified, remembered bool, err error) {
 	s = &state{verifier: rt.verifier}
-	token, err := bearerToken(r.Header)
+	token, err := rt.verifier.tokenOf(r)
 	if rt.optional && errors.Is(err, ErrNoToken) {
-		return s, false, nil
+		return s, nil, false, nil
 	}
 	if err != nil {
-		return nil, false, err
+		return nil, nil, false, err
 	}
 	var known *verified
 	if outer := fromContext(r.Context()); outer != nil && outer.vouchesFor(rt.verifier, token) {
 		known, s.organization = outer.token, outer.organization
 	}
-	t, remembered, err := rt.verifier.verify(r.Context(), token, known)
+	t, remembered, err = rt.verifier.verify(r.Context(), token, known)
 	if err != nil {
 		// What was accepted is a token68; that of a refused one decides between
 		// 400 and 401. So is what has been decoded, and what is too long is not looked
 		// through.
-		if e, ok := err.(*refusal.Refusal); ok && e.Reason.Step < refusal.Issuer && len(token) <= maxToken && !isToken68(token) {
+		if e, ok := err.(*refusal.Refusal); ok && rt.verifier.cfg.TokenFrom == nil && e.Reason.Step < refusal.Issuer && len(token) <= maxToken && !isToken68(token) {
 			err = errCredentials
 		}
-		return nil, remembered, err
+		return nil, t, remembered, err
 	}
 	s.organization = s.organization || rt.requirements.nameOrganization
 	s.token, s.claims = t, t.claims
-	return s, remembered, nil
+	return s, t, remembered, nil
+}
+
+// tokenOf takes the request's token from where the configuration says.
+func (v *Verifier) tokenOf(r *http.Request) (string, error) {
+	if v.cfg.TokenFrom == nil {
+		return bearerToken(r.Header)
+	}
+	token, err := v.cfg.TokenFrom(r)
+	switch {
+	case errors.Is(err, ErrNoToken), err == nil && token == "":
+		return "", errNoToken
+	case err == nil:
+		return token, nil
+	case refusal.Of(err) != nil:
+		return "", err
+	}
+	return "", &refusal.Refusal{Reason: reasonBadToken, Text: "TokenFrom refused", Cause: err}
+}
+
+// BearerToken takes the token from a request's Authorization header, as middleware does
+// where TokenFrom of [Config] is nil. It verifies nothing. The error is [ErrNoToken] where
+// there is no such header or another scheme in it, and [ErrInvalidToken], which is answered
+// 400, where it is malformed.
+func BearerToken(r *http.Request) (string, error) {
+	token, err := bearerToken(r.Header)
+	if err == nil && len(token) <= maxToken && !isToken68(token) {
+		return "", errCredentials
+	}
+	return token, err
 }
 
 // bearerToken takes the token from the Authorization header (RFC 6750 section

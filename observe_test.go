@@ -78,7 +78,10 @@ func TestObserver(t *testing.T) {
 				if (got[i].Err == nil) != (got[i].Reason == "" || got[i].Reason == "fetched" || got[i].Reason == "not_modified") {
 					t.Errorf("%s: reason %q, error %v", name, got[i].Reason, got[i].Err)
 				}
-				got[i].Err = nil
+				if known := got[i].Claims != nil; known != (got[i].Reason == "" && !got[i].Anonymous || got[i].Reason == "missing_scope") {
+					t.Errorf("%s: reason %q, claims %v", name, got[i].Reason, got[i].Claims)
+				}
+				got[i].Err, got[i].Claims = nil, nil
 				if g, w := fmt.Sprintf("%+v", got[i]), fmt.Sprintf("%+v", want[i]); g != w {
 					t.Errorf("%s:\n%s, want\n%s", name, g, w)
 				}
@@ -97,7 +100,13 @@ func TestObserver(t *testing.T) {
 		serve(h, "")
 		check("none", logto.Event{Reason: "no_token"})
 		serve(logto.Optional(v)(h), "")
-		check("anonymous", logto.Event{Anonymous: true}, logto.Event{Reason: "no_token"})
+		check("of Requires in each other the innermost's", logto.Event{Reason: "no_token"})
+		serve(logto.Optional(v)(http.NotFoundHandler()), "")
+		check("anonymous", logto.Event{Anonymous: true})
+		serve(logto.Require(v)(h), token)
+		check("accepted by both", logto.Event{Remembered: true})
+		serve(logto.Require(v)(scoped), token)
+		check("accepted, and refused within", logto.Event{Reason: "missing_scope", Remembered: true})
 		_, _ = v.Verify(ctx, token)
 		check("Verify", logto.Event{Remembered: true})
 
@@ -485,7 +494,7 @@ func TestResourceMetadata(t *testing.T) {
 	const pointer = `, resource_metadata="https://api.example.test/.well-known/oauth-protected-resource"`
 	protected := logto.Require(v, logto.Scopes("read"))(http.NotFoundHandler())
 	for token, challenge := range map[string]string{
-		"": pointer, "opaque": pointer + invalidToken, "two words": pointer + badRequest, issuer.Token(logtotest.Token{}): pointer + scope("read"),
+		"": pointer + `, scope="read"`, "opaque": pointer + invalidToken + `, scope="read"`, "two words": pointer + badRequest, issuer.Token(logtotest.Token{}): pointer + scope("read"),
 	} {
 		if got := serve(protected, token).Header().Get("WWW-Authenticate"); got != `Bearer realm="https://logto.example.test/oidc"`+challenge {
 			t.Errorf("challenge %s", got)

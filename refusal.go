@@ -81,6 +81,9 @@ var (
 	reasonBadRequest = row(refusal.Reason{Code: "malformed_request", Kind: ErrInvalidToken, Status: 400, Challenge: refusal.WithError,
 		Error: "invalid_request", Sentence: "The Authorization header is malformed",
 		Remedy: "send one Authorization header: the word Bearer, a space and the token"})
+	reasonBadToken = row(refusal.Reason{Code: reasonBadRequest.Code, Kind: ErrInvalidToken, Status: 400, Challenge: refusal.WithError,
+		Error: reasonBadRequest.Error, Sentence: "The request's access token can't be read",
+		Remedy: "it is TokenFrom of the service's own that refuses"})
 
 	reasonMalformed = unauthorized(refusal.Form, "malformed",
 		"copy the whole access token, as the client sent it: three parts with two dots. If it is whole, it isn't as Logto issues it")

@@ -21,7 +21,10 @@ import (
 // [Scopes], [AnyScope], [Organization], [OrganizationPath], [AnyOrganization], [Users],
 // [Machines] or [Check]. The functions given to Organization and Check get the request that
 // the handler will get. In its context [FromContext] finds the claims that are decided
-// about; after a refusal, nobody finds them.
+// about.
+//
+// Requirements are asked in the order in which they are given, and the first that isn't
+// met is the answer.
 type Requirement struct {
 	refuses           func(r *http.Request, c *Claims) *refusal.Refusal // nil if it is met
 	slow              bool                                              // it asks code of the user's
@@ -29,31 +32,34 @@ type Requirement struct {
 	namesOrganization bool
 }
 
-// requirements are those of one route. The zero value asks for nothing.
+// requirements are those of one route, in the order in which they were given. The zero
+// value asks for nothing.
 type requirements struct {
-	list             []Requirement // those that name the organization first
-	slow             bool          // code of the user's is asked, which may take its time
+	list             []Requirement
+	slow             bool // code of the user's is asked, which may take its time
 	nameOrganization bool
 	scope            string // all that the route asks for
 }
 
+// newRequirements makes a copy: what the caller does with its slice must not change what a
+// route asks for.
 func newRequirements(reqs []Requirement) requirements {
-	var first, others []Requirement
+	q := requirements{list: slices.Clone(reqs)}
 	var scopes []string
-	slow := false
 	for _, req := range reqs {
-		slow = slow || req.slow
-		switch {
-		case req.refuses == nil:
+		if req.refuses == nil {
 			panic("logto: empty Requirement: use Scopes, Organization, Check and so on to make one")
-		case req.namesOrganization:
-			first = append(first, req)
-		default:
-			others = append(others, req)
 		}
-		scopes = append(scopes, req.scopes...)
+		q.slow = q.slow || req.slow
+		q.nameOrganization = q.nameOrganization || req.namesOrganization
+		for _, scope := range req.scopes {
+			if !slices.Contains(scopes, scope) {
+				scopes = append(scopes, scope)
+			}
+		}
 	}
-	return requirements{list: append(first, others...), slow: slow, nameOrganization: len(first) > 0, scope: strings.Join(scopes, " ")}
+	q.scope = strings.Join(scopes, " ")
+	return q
 }
 
 // refuse returns the first refusal, or nil. organizationNamed tells that this route
@@ -67,9 +73,6 @@ func (q *requirements) refuse(r *http.Request, c *Claims, organizationNamed bool
 			return organizationNotNamed(c)
 		}
 		if e := req.refuses(r, c); e != nil {
-			if req.scopes != nil {
-				e.Scope = q.scope
-			}
 			return e
 		}
 	}

@@ -22,12 +22,13 @@ import (
 // [ErrUnavailable]; where ctx ended the wait it also wraps the context's error.
 func (v *Verifier) Verify(ctx context.Context, token string) (*Claims, error) {
 	var start time.Time
-	if v.cfg.Observer != nil {
+	observed := v.observed(ctx)
+	if observed {
 		start = time.Now()
 	}
 	t, remembered, err := v.verify(ctx, token, nil)
-	if v.cfg.Observer != nil {
-		v.observe(ctx, start, Event{Remembered: remembered, Err: err})
+	if observed {
+		v.observe(ctx, Event{Reason: Reason(err), Err: err, Claims: t.known(), Duration: time.Since(start), Remembered: remembered})
 	}
 	if err != nil {
 		return nil, err
@@ -43,9 +44,18 @@ type verified struct {
 	sum    tokenSum // of the token
 }
 
+// known is nil for a nil t, too.
+func (t *verified) known() *Claims {
+	if t == nil {
+		return nil
+	}
+	return t.claims
+}
+
 // verify is a token's way. Everything cheap comes before the signature. known is
 // this very token if an outer Require has verified it, else nil. remembered tells
-// that the signature had been verified before.
+// that the signature had been verified before. Of the refused, those that were revoked
+// have a result: it is known whose they were.
 func (v *Verifier) verify(ctx context.Context, token string, known *verified) (_ *verified, remembered bool, _ error) {
 	if err := checkForm(token, accessToken); err != nil {
 		return nil, false, err
@@ -60,7 +70,8 @@ func (v *Verifier) verify(ctx context.Context, token string, known *verified) (_
 			return nil, true, err
 		}
 		if key == known.key {
-			return known, true, v.verdict(known)
+			known, err = v.judge(known)
+			return known, true, err
 		}
 		// The ID stands for another key by now, which has to verify the signature.
 	}
@@ -68,11 +79,19 @@ func (v *Verifier) verify(ctx context.Context, token string, known *verified) (_
 	if err != nil {
 		return nil, false, err
 	}
-	if err := v.verdict(t); err != nil {
-		return nil, false, err
+	if t, err = v.judge(t); err == nil {
+		v.tokens.add(t)
 	}
-	v.tokens.add(t)
-	return t, false, nil
+	return t, false, err
+}
+
+// judge is the verdict with whom it is about: nobody, if the token proves nothing.
+func (v *Verifier) judge(t *verified) (*verified, error) {
+	err := v.verdict(t)
+	if err != nil && !errors.Is(err, ErrRevoked) {
+		return nil, err
+	}
+	return t, err
 }
 
 // verifyAnew is the way of a token that [checkForm] has let pass, up to its signature.

@@ -5,10 +5,19 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/seed-70fe37f4/logto/internal/quote"
 )
+
+// UserAgent is the library's own part of the User-Agent header.
+const UserAgent = "logto-go"
+
+// IsUserAgent reports whether s can stand in a User-Agent header; "" can.
+func IsUserAgent(s string) bool {
+	return s == strings.TrimSpace(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r >= 0x7f })
+}
 
 // NewTransport makes the transport that asks Logto where none is configured. It
 // takes the proxy from the environment, but for loopback: what [IsLoopback] says is

@@ -70,6 +70,7 @@ type Refusal struct {
 	Reason *Reason
 	Text   string // what was got and wanted
 	Cause  error  // nil if there is none
+	Realm  string // how the challenge begins; "" if no route is known
 	Scope  string // what the route asks for, for the challenge
 	Remedy string // what to do about it, if it isn't what the row says
 
