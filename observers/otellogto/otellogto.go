@@ -76,6 +76,22 @@ func Instrument(cfg *logto.Config, provider metric.MeterProvider, constant ...at
 	return m, nil
 }
 
+// SpanUserID sets the Observer of a Config that [logto.New] gets next, so that the span in
+// the request's context has the attribute user.id (of OpenTelemetry's semantic conventions)
+// wherever a token was verified, also if it was refused after that. A machine has none. It
+// is personal data, which goes wherever the spans go: without this call it is in none. An
+// Observer that was set is still called, first. It needs no [Instrument].
+func SpanUserID(cfg *logto.Config) {
+	observe(cfg, func(ctx context.Context, e logto.Event) {
+		if e.Claims == nil || e.Claims.UserID() == "" {
+			return
+		}
+		if span := trace.SpanFromContext(ctx); span.IsRecording() {
+			span.SetAttributes(attribute.String("user.id", e.Claims.UserID()))
+		}
+	})
+}
+
 // observe adds an observer to those of the Config.
 func observe(cfg *logto.Config, f func(context.Context, logto.Event)) {
 	before := cfg.Observer

@@ -324,6 +324,76 @@ func TestSpanEvent(t *testing.T) {
 	}
 }
 
+// The user is named in spans of verified tokens, and only if that was asked for.
+func TestSpanUserID(t *testing.T) {
+	recorder := tracetest.NewSpanRecorder()
+	tracer := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder)).Tracer("test")
+	issuer := logtotest.NewIssuer(t)
+	calls := 0
+	start := func(change func(*logto.Config)) *logto.Verifier {
+		cfg := issuer.Config()
+		cfg.Observer = func(context.Context, logto.Event) { calls++ }
+		cfg.Revoked = func(c *logto.Claims) error {
+			if c.UserID() == "revoked" {
+				return logto.ErrRevoked
+			}
+			return nil
+		}
+		change(&cfg)
+		return newVerifier(t, cfg)
+	}
+	metrics := func(cfg *logto.Config) {
+		if _, err := otellogto.Instrument(cfg, noop.NewMeterProvider()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	silent, naming := start(metrics), start(otellogto.SpanUserID)
+	both := start(func(cfg *logto.Config) { metrics(cfg); otellogto.SpanUserID(cfg) })
+	ok := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	alice := issuer.Token(logtotest.Token{User: "alice"})
+	for _, test := range []struct {
+		name  string
+		h     http.Handler
+		token string
+		want  string // user.id; "" for no attribute
+	}{
+		{"not asked for", logto.Require(silent)(ok), alice, ""},
+		{"no token", logto.Require(naming)(ok), "", ""},
+		{"no token, optional", logto.Optional(naming)(ok), "", ""},
+		{"expired", logto.Require(naming)(ok), issuer.Token(logtotest.Token{User: "alice", ExpiresIn: -time.Hour}), ""},
+		{"forged", logto.Require(naming)(ok), logtotest.BadSignature(issuer.Token(logtotest.Token{User: "mallory"})), ""},
+		{"a machine", logto.Require(naming)(ok), issuer.Token(logtotest.Token{Claims: map[string]any{"sub": logtotest.ClientID}}), ""},
+		{"accepted", logto.Require(naming)(ok), alice, "alice"},
+		{"remembered", logto.Require(naming)(ok), alice, "alice"},
+		{"optional", logto.Optional(naming)(ok), alice, "alice"},
+		{"a scope is missing", logto.Require(naming, logto.Scopes("admin"))(ok), alice, "alice"},
+		{"revoked", logto.Require(naming)(ok), issuer.Token(logtotest.Token{User: "revoked"}), "revoked"},
+		{"beside the metrics", logto.Require(both)(ok), alice, "alice"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			recorder.Reset()
+			calls = 0
+			ctx, span := tracer.Start(t.Context(), "request")
+			r := httptest.NewRequestWithContext(ctx, "GET", "/", nil)
+			if test.token != "" {
+				r.Header.Set("Authorization", "Bearer "+test.token)
+			}
+			test.h.ServeHTTP(httptest.NewRecorder(), r)
+			span.End()
+			var want []attribute.KeyValue
+			if test.want != "" {
+				want = []attribute.KeyValue{attribute.String("user.id", test.want)}
+			}
+			if got := recorder.Ended()[0].Attributes(); !slices.Equal(got, want) {
+				t.Errorf("attributes %v, want %v", got, want)
+			}
+			if calls == 0 {
+				t.Error("the former Observer was not called")
+			}
+		})
+	}
+}
+
 // A span that isn't recorded, or none at all, costs nothing and does no harm.
 func TestNoSpan(t *testing.T) {
 	m, _ := newMetrics(t)
