@@ -314,20 +314,27 @@ func TestPromisedTimes(t *testing.T) {
 	}
 	t.Run("pauses", func(t *testing.T) {
 		inBubble(t, func(s *service) {
-			refresh := func(after time.Duration, want error, fetches int) {
+			refresh := func(after time.Duration, want error, fetches int, took time.Duration) {
 				t.Helper()
 				time.Sleep(after)
-				if err := s.v.Refresh(ctx); !errors.Is(err, want) || s.issuer.Fetches() != fetches {
-					t.Errorf("error %v, %d fetches, want %v, %d", err, s.issuer.Fetches(), want, fetches)
+				start := time.Now()
+				if err := s.v.Refresh(ctx); !errors.Is(err, want) || s.issuer.Fetches() != fetches || time.Since(start) != took {
+					t.Errorf("error %v, %d fetches, %v, want %v, %d, %v", err, s.issuer.Fetches(), time.Since(start), want, fetches, took)
 				}
 			}
-			refresh(0, nil, 1)
-			refresh(10*time.Second-1, nil, 1)
+			refresh(0, nil, 1, 0)
+			refresh(10*time.Second-1, nil, 2, 1) // waits for its turn
+			refresh(time.Second, nil, 3, 9*time.Second)
+			impatient, cancel := context.WithTimeout(ctx, 3*time.Second)
+			defer cancel()
+			if err := s.v.Refresh(impatient); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, logto.ErrUnavailable) || s.issuer.Fetches() != 3 {
+				t.Errorf("error %v, %d fetches", err, s.issuer.Fetches())
+			}
 			s.issuer.Fail(logtotest.Status(500))
-			refresh(1, logto.ErrUnavailable, 2)
+			refresh(7*time.Second, logto.ErrUnavailable, 4, 0)
 			s.issuer.Fail(nil)
-			refresh(time.Second-1, logto.ErrUnavailable, 2)
-			refresh(1, nil, 3)
+			refresh(time.Second-1, logto.ErrUnavailable, 4, 0)
+			refresh(1, nil, 5, 0)
 		})
 	})
 }

@@ -259,8 +259,8 @@ func unavailableKeys(url string, cause error, wait time.Duration) *refusal.Refus
 	return &refusal.Refusal{Reason: reasonKeys, Text: "no usable key set from " + url, Cause: cause, RetryAfter: wait}
 }
 
-// await waits for a fetch, as long as ctx. It returns at once while fetches pause, with
-// how the one ended that ended last.
+// await waits for a fetch that ends after it was called, as long as ctx; for its turn, too,
+// while fetches pause. After a failure it says at once how that was.
 func (c *keyCache) await(ctx context.Context) error {
 	asked := time.Now()
 	for {
@@ -271,12 +271,19 @@ func (c *keyCache) await(ctx context.Context) error {
 		f := c.fetch(now, why)
 		if f == nil {
 			c.mu.Lock()
-			err := c.lastErr
+			err, pause := c.lastErr, c.untilNext(now, why)
 			c.mu.Unlock()
 			if err != nil {
 				return c.unavailable(err)
 			}
-			return nil
+			timer := time.NewTimer(pause)
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				timer.Stop()
+				return c.unavailable(ctx.Err())
+			}
+			continue
 		}
 		select {
 		case <-f.done:

@@ -229,9 +229,10 @@ func (v *Verifier) logger() *slog.Logger {
 	return slog.Default()
 }
 
-// Refresh fetches the key set and waits for it, until ctx ends. It returns nil
-// at once if that was done less than 10 s ago. The error is ErrUnavailable
-// and wraps the cause; a good key set stays in use all the same.
+// Refresh fetches the key set and waits for it, until ctx ends: nil means that an answer
+// came after the call. Fetches keep 10 s between them, so it may wait as long for its turn.
+// The error is ErrUnavailable and wraps the cause, at once if a fetch failed just now; a
+// good key set stays in use all the same.
 //
 // Nobody needs to call it: tokens cause the fetches they need. It is for those
 // who want a service with a wrong address to fail at its start.

@@ -522,7 +522,7 @@ func organizationOf(bound string) []logto.Requirement {
 
 func (e *explainer) conclude(verdict error) {
 	r := e.report
-	r.OK = verdict == nil
+	r.OK = verdict == nil && e.target != nil // what nobody verified is not well
 	switch {
 	case verdict != nil:
 		r.Verdict, r.Reason = "refused", logto.Reason(verdict)

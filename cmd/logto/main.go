@@ -31,8 +31,8 @@
 // docs/emulator.md, and logto emulate -h. It has no JSON.
 //
 // The exit status is 0 if all is well (a warn is no problem), 1 if a problem was
-// found, the token was refused or something could not be delivered, 2 if the command
-// line makes no sense.
+// found, the token was refused or not verified, or something could not be delivered, 2
+// if the command line makes no sense.
 //
 // # JSON
 //
@@ -113,7 +113,7 @@ explain only:
   -scope SCOPE          scope that the route asks for; may be repeated
   -organization ID      organization that the route belongs to
 
-exit status: 0 ok, 1 problem found or token refused, 2 usage
+exit status: 0 ok, 1 problem found, token refused or not verified, 2 usage
 `
 
 const noTokenArgument = `logto: a token must not be on the command line: everybody on this machine can read

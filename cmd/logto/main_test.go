@@ -442,8 +442,8 @@ func TestDecode(t *testing.T) {
 		code        int
 		phrases     []string
 	}{
-		{"good", i.Token(logtotest.Token{User: "alice"}), 0, []string{`"alice"`, "Nothing was verified: anybody could have written this token"}},
-		{"forged", logtotest.BadSignature(i.Token(logtotest.Token{})), 0, []string{"Nothing was verified"}},
+		{"good", i.Token(logtotest.Token{User: "alice"}), 1, []string{`"alice"`, "Nothing was verified: anybody could have written this token"}},
+		{"forged", logtotest.BadSignature(i.Token(logtotest.Token{})), 1, []string{"Nothing was verified"}},
 		{"expired", i.Token(logtotest.Token{ExpiresIn: -time.Hour}), 1, []string{"Nothing was verified", "expired"}},
 		{"ID token", i.IDToken("alice"), 1, []string{"Nothing was verified", "ID token"}},
 		{"opaque", i.OpaqueToken(), 1, []string{"Nothing was verified", "opaque"}},
@@ -451,7 +451,7 @@ func TestDecode(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r := tool(t, tt.token, "explain")
 			r.want(t, tt.code, tt.phrases...)
-			if tt.code == 0 && r.json.Verdict != "unverified" {
+			if want := map[bool]string{true: "unverified", false: "refused"}[tt.name == "good" || tt.name == "forged"]; r.json.Verdict != want {
 				t.Errorf("verdict %s", r.json.Verdict)
 			}
 		})
