@@ -218,7 +218,7 @@ func TestTokenFrom(t *testing.T) {
 			w := httptest.NewRecorder()
 			logto.Require(v)(ok).ServeHTTP(w, r)
 			told := seen.take()
-			if w.Code != test.status || told[len(told)-1].Reason != test.reason {
+			if w.Code != test.status || told[len(told)-1].Reason != test.reason || w.Header().Get("Vary") != "*" {
 				t.Errorf("status %d, events %+v, want %d %s", w.Code, told, test.status, test.reason)
 			}
 			w = httptest.NewRecorder()

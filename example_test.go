@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -200,15 +201,14 @@ func ExampleCheck() {
 	// 403
 }
 
-func ExampleWriteError() {
+func ExampleAnswerTo() {
 	cfg := issuer.Config()
 	cfg.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
-		if errors.Is(err, logto.ErrForbidden) {
-			w.Header().Set("Content-Type", "application/json")
-			_ = json.NewEncoder(w).Encode(map[string]string{"code": "forbidden"})
-			return
-		}
-		logto.WriteError(w, r, err) // status, challenge and body for all others
+		a := logto.AnswerTo(r, err)
+		maps.Copy(w.Header(), a.Header) // WWW-Authenticate, Retry-After, Cache-Control
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(a.Status)
+		_ = json.NewEncoder(w).Encode(map[string]any{"title": a.Description, "status": a.Status, "code": a.Error})
 	}
 	h := logto.Require(mustNew(cfg), logto.Scopes("admin"))(hello)
 
@@ -216,6 +216,77 @@ func ExampleWriteError() {
 	try(h, "/", issuer.Token(logtotest.Token{}))
 	// Output:
 	// 401
+	// 403
+}
+
+// An access log outside of the middleware names the user, also of a refused request.
+func ExampleWatch() {
+	v := mustNew(issuer.Config())
+	mux := http.NewServeMux()
+	mux.Handle("GET /hello", logto.Require(v)(hello))
+	mux.Handle("GET /admin", logto.Require(v, logto.Scopes("admin"))(hello))
+	h := accessLog(mux)
+
+	token := issuer.Token(logtotest.Token{User: "alice"})
+	for _, path := range []string{"/hello", "/admin"} {
+		r := httptest.NewRequest("GET", path, nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		h.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	// Output:
+	// GET /hello user="alice" reason=""
+	// GET /admin user="alice" reason="missing_scope"
+}
+
+func accessLog(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, last := logto.Watch(r.Context())
+		next.ServeHTTP(w, r.WithContext(ctx))
+		fmt.Printf("%s %s user=%q reason=%q\n", r.Method, r.URL.Path, last().UserID(), last().Reason)
+	})
+}
+
+// For frameworks whose middleware is not net/http's.
+func ExampleVerifier_Authenticate() {
+	v := mustNew(issuer.Config())
+	status := func(r *http.Request) int {
+		claims, err := v.Authenticate(r, logto.Scopes("read:things"))
+		if err != nil {
+			return logto.AnswerTo(r, err).Status
+		}
+		fmt.Println(claims.UserID())
+		return http.StatusOK
+	}
+	r := httptest.NewRequest("GET", "/", nil)
+	fmt.Println(status(r))
+	fmt.Println(status(issuer.Authorize(r, logtotest.Token{User: "alice", Scopes: []string{"read:things"}})))
+	// Output:
+	// 401
+	// alice
+	// 200
+}
+
+// The token in a cookie, or else in the header.
+func ExampleBearerToken() {
+	cfg := issuer.Config()
+	cfg.TokenFrom = func(r *http.Request) (string, error) {
+		if c, err := r.Cookie("access_token"); err == nil {
+			return c.Value, nil
+		}
+		return logto.BearerToken(r)
+	}
+	h := http.NewCrossOriginProtection().Handler(logto.Require(mustNew(cfg))(hello))
+
+	r := httptest.NewRequest("POST", "/", nil)
+	r.AddCookie(&http.Cookie{Name: "access_token", Value: issuer.Token(logtotest.Token{User: "alice"})})
+	for _, site := range []string{"same-origin", "cross-site"} {
+		r.Header.Set("Sec-Fetch-Site", site)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		fmt.Println(w.Code)
+	}
+	// Output:
+	// 200
 	// 403
 }
 
@@ -280,8 +351,7 @@ func TestHello(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := httptest.NewRequest("GET", "/api/hello", nil)
-	r.Header.Set("Authorization", "Bearer "+issuer.Token(logtotest.Token{User: "alice"}))
+	r := issuer.Authorize(httptest.NewRequest("GET", "/api/hello", nil), logtotest.Token{User: "alice"})
 	w := httptest.NewRecorder()
 	logto.Require(v)(hello).ServeHTTP(w, r)
 	if w.Code != 200 || w.Body.String() != "Hello, alice!" {

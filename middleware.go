@@ -74,7 +74,7 @@ type handler struct {
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := h.verifier
-	if h.optional {
+	if h.optional || v.cfg.TokenFrom != nil {
 		w.Header().Add("Vary", h.varies())
 	}
 	d := h.decide(r)
@@ -112,8 +112,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// varies is what an answer depends on that is open to strangers: a cache must not give one
-// user's to another.
+// varies is what an answer depends on: a cache must not give one user's to another. It is
+// said where caches don't know it from the Authorization header (RFC 9111 section 3.5).
 func (rt *route) varies() string {
 	if rt.verifier.cfg.TokenFrom != nil {
 		return "*"
