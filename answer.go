@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -176,7 +177,8 @@ func (w *answerWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 }
 
 // ResourceMetadata serves this API's Protected Resource Metadata (RFC 9728): the
-// resource (Audiences[0] of the [Config]), its authorization servers (the issuers), how it
+// resource (Audiences[0] of the first [Config]), its authorization servers (the issuers of
+// each Config that has this audience), how it
 // takes tokens, and the scopes given here. Clients that don't know the API, MCP
 // clients above all, learn from it where to get a token. Serve it, open to
 // everybody, at /.well-known/oauth-protected-resource followed by the path of the
@@ -192,12 +194,22 @@ func (v *Verifier) ResourceMetadata(scopes ...string) http.Handler {
 	if len(scopes) > 0 {
 		scopes = mustScopes(scopes)
 	}
+	var servers []string
+	for _, t := range v.tenants {
+		if slices.Contains(t.cfg.Audiences, v.cfg.Audiences[0]) {
+			servers = append(servers, t.cfg.Issuers...)
+		}
+	}
+	methods := []string{"header"}
+	if v.cfg.TokenFrom != nil {
+		methods = nil // who knows
+	}
 	document, err := json.Marshal(struct {
 		Resource string   `json:"resource"`
 		Servers  []string `json:"authorization_servers"`
 		Scopes   []string `json:"scopes_supported,omitempty"`
-		Methods  []string `json:"bearer_methods_supported"`
-	}{v.cfg.Audiences[0], v.cfg.Issuers, scopes, []string{"header"}})
+		Methods  []string `json:"bearer_methods_supported,omitempty"`
+	}{v.cfg.Audiences[0], servers, scopes, methods})
 	if err != nil {
 		panic(err) // not for strings
 	}

@@ -28,16 +28,16 @@ const (
 // it was fetched, and the monotonic clock hadn't: the machine slept, or the clock
 // was set.
 func (v *Verifier) SetWallClock(d time.Duration) {
-	set := *v.keys.set.Load()
+	set := *v.tenants[0].keys.set.Load()
 	set.fetched.Wall = set.fetched.Wall.Add(-d)
-	v.keys.set.Store(&set)
-	v.keys.mu.Lock()
-	defer v.keys.mu.Unlock()
-	v.keys.newest.began.Wall = v.keys.newest.began.Wall.Add(-d)
+	v.tenants[0].keys.set.Store(&set)
+	v.tenants[0].keys.mu.Lock()
+	defer v.tenants[0].keys.mu.Unlock()
+	v.tenants[0].keys.newest.began.Wall = v.tenants[0].keys.newest.began.Wall.Add(-d)
 }
 
 // SetJitter sets the share of a time that may be taken off it.
-func (v *Verifier) SetJitter(share float64) { v.keys.jitter = share }
+func (v *Verifier) SetJitter(share float64) { v.tenants[0].keys.jitter = share }
 
 // SetTokenClock checks that a remembered token is refused where the clock has
 // gone back by d, to before it was issued.

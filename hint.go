@@ -187,31 +187,32 @@ func keyNotYetKnown(id string, wait time.Duration) error {
 }
 
 func (v *Verifier) wrongIssuer(got string) error {
-	best := policy.CompareIssuers(got, v.cfg.Issuers[0])
-	for _, want := range v.cfg.Issuers[1:] {
+	wanted := v.issuers()
+	best := policy.CompareIssuers(got, wanted[0])
+	for _, want := range wanted[1:] {
 		if other := policy.CompareIssuers(got, want); other.Kind < best.Kind {
 			best = other
 		}
 	}
-	return refusal.New(reasonIssuer, "issuer %s: want %s; %s", quote.String(got), quote.List(v.cfg.Issuers), best.Text).With(best.Remedy)
+	return refusal.New(reasonIssuer, "issuer %s: want %s; %s", quote.String(got), quote.List(wanted), best.Text).With(best.Remedy)
 }
 
-func (v *Verifier) wrongAudience(c *Claims) error {
-	want := quote.List(v.cfg.Audiences)
+func (t *tenant) wrongAudience(c *Claims) error {
+	want := quote.List(t.cfg.Audiences)
 	if want == "" {
 		want = "an organization's, as Config.Audiences is empty"
 	}
 	e := refusal.New(reasonAudience, "audience %s: want %s; ", quote.List(c.audiences), want)
-	hint, remedy := v.audienceHint(c)
+	hint, remedy := t.audienceHint(c)
 	e.Text += hint
 	return e.With(remedy)
 }
 
 // audienceHint tells the likely mistake, and a remedy if it isn't that of the row.
-func (v *Verifier) audienceHint(c *Claims) (hint, remedy string) {
+func (t *tenant) audienceHint(c *Claims) (hint, remedy string) {
 	all := c.audiences
 	for _, got := range all[:min(len(all), 5)] {
-		for _, want := range v.cfg.Audiences {
+		for _, want := range t.cfg.Audiences {
 			switch {
 			case strings.TrimRight(got, "/") == strings.TrimRight(want, "/"):
 				return "they differ by a slash", ""
@@ -228,22 +229,22 @@ func (v *Verifier) audienceHint(c *Claims) (hint, remedy string) {
 			return "this token is for Logto's Management API", "make an API resource of your own in the console, and let the client ask for that"
 		case got == "urn:logto:resource:organizations":
 			return "this token is for Logto's organizations, not for an API", "the client must ask for the identifier of this API as its resource"
-		case strings.HasPrefix(got, organizationURN) && v.cfg.OrganizationTokens:
+		case strings.HasPrefix(got, organizationURN) && t.cfg.OrganizationTokens:
 			return "this organization token names no organization", "the token isn't Logto's"
 		case strings.HasPrefix(got, organizationURN):
 			return "this is an organization token: set Config.OrganizationTokens if this API takes them, else the client must ask for the API's resource together with the organization",
 				"set Config.OrganizationTokens, or let the client ask for the API's resource and the organization: getAccessToken(resource, organizationId), a machine by resource and organization_id"
 		}
 	}
-	if len(v.cfg.Audiences) == 0 {
+	if len(t.cfg.Audiences) == 0 {
 		return "a client asks for an organization's token by the organization alone, without a resource", "add this API's identifier to Config.Audiences, or let the client ask for an organization's token (getOrganizationToken)"
 	}
 	return "the client must ask for this API's resource indicator, byte by byte as in the Logto console", ""
 }
 
-func (v *Verifier) wrongClient(c *Claims) error {
-	e := refusal.New(reasonClient, "client %s: want %s", quote.String(c.clientID), quote.List(v.cfg.ClientIDs))
-	for _, want := range v.cfg.ClientIDs {
+func (t *tenant) wrongClient(c *Claims) error {
+	e := refusal.New(reasonClient, "client %s: want %s", quote.String(c.clientID), quote.List(t.cfg.ClientIDs))
+	for _, want := range t.cfg.ClientIDs {
 		if slices.Contains(policy.Parts(want), c.clientID) {
 			e.Text += "; Config.ClientIDs has several in one string, and a comma or space doesn't part them"
 			return e.With("give each ID a string of its own in Config.ClientIDs, as strings.Split does")

@@ -43,6 +43,7 @@ const (
 // needs it, shared by all that wait, and cancelled by none of them.
 type keyCache struct {
 	address  string            // with what may be secret in its query
+	issuer   string            // the first of those that it may sign for
 	agent    string            // who asks
 	url      string            // the same, fit for a log
 	secrets  *strings.Replacer // what must not be told of the address's query; nil for none
@@ -107,15 +108,17 @@ func (s *keySet) proves(issued, now time.Time, leeway time.Duration) bool {
 	return !asked.Before(issued.Add(max(leeway, agreeTime)))
 }
 
-func newKeyCache(address string, cfg *Config, logger func() *slog.Logger) *keyCache {
+// newKeyCache makes the cache of a Logto, for the service that cfg says.
+func newKeyCache(t *tenant, cfg *Config, logger func() *slog.Logger) *keyCache {
 	var client http.Client
-	if cfg.HTTPClient != nil {
-		client = *cfg.HTTPClient
+	if t.cfg.HTTPClient != nil {
+		client = *t.cfg.HTTPClient
 	} else {
 		client.Transport = policy.NewTransport()
 	}
 	client.CheckRedirect = policy.CheckRedirect
-	return &keyCache{address: address, agent: strings.TrimSpace(cfg.UserAgent + " " + policy.UserAgent), url: policy.Shown(address), client: &client, leeway: cfg.Leeway, logger: logger, observer: cfg.Observer,
+	address := t.jwksURL
+	return &keyCache{address: address, issuer: t.cfg.Issuers[0], agent: strings.TrimSpace(cfg.UserAgent + " " + policy.UserAgent), url: policy.Shown(address), client: &client, leeway: cfg.Leeway, logger: logger, observer: cfg.Observer,
 		jitter: 0.5, ended: make(chan struct{}), secrets: policy.QuerySecrets(address)}
 }
 

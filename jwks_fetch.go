@@ -279,7 +279,7 @@ func (c *keyCache) tell(f *fetch, old, set *keySet) {
 	added, removed := missing(after, before), missing(before, after)
 	guard.Run(c.logger, func() { c.report(f, old, set, added, removed) })
 	if c.observer != nil {
-		e := Event{Fetch: true, Reason: "fetched", Err: f.err, Duration: time.Since(f.began.Monotonic), Added: added, Removed: removed, Age: c.status().Age}
+		e := Event{Fetch: true, Issuer: c.issuer, Reason: "fetched", Err: f.err, Duration: time.Since(f.began.Monotonic), Added: added, Removed: removed, Age: c.status().Age}
 		if f.err != nil {
 			e.Reason = "failed"
 		} else if set.notModified {

@@ -14,13 +14,14 @@
 package logto
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime"
-	"slices"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/seed-70fe37f4/logto/internal/loglimit"
@@ -111,7 +112,7 @@ type Config struct {
 	ResourceMetadataURL string
 
 	// UserAgent, if set, stands before the library's own name in the User-Agent header of
-	// requests to Logto, as in orders/1.2: firewalls there learn who asks.
+	// requests to Logto, as in orders/1.2: a firewall in front of it learns who asks.
 	UserAgent string
 
 	// Observer, if set, is called once for each request, for each call of Verify or
@@ -130,9 +131,9 @@ const maxLeeway = 10 * time.Minute
 // Verifier checks access tokens. It is made by New, safe for concurrent use, and
 // needs no closing: between two fetches of the key set it has no goroutine.
 type Verifier struct {
-	cfg    Config
-	keys   *keyCache
-	tokens *tokenCache
+	cfg     Config    // of the service as a whole
+	tenants []*tenant // one at least, the first of which is cfg's
+	tokens  *tokenCache
 	// challenge is how each WWW-Authenticate begins.
 	challenge  string
 	signatures chan struct{} // bounds the signature checks that run at once
@@ -142,75 +143,42 @@ type Verifier struct {
 
 // New checks the configuration. It does no I/O: the first token that needs the
 // key set fetches it; see Refresh. Errors tell what to change.
-func New(cfg Config) (*Verifier, error) {
-	cfg.Audiences = slices.Clone(cfg.Audiences)
-	cfg.Issuers = slices.Clone(cfg.Issuers)
-	cfg.ClientIDs = slices.Clone(cfg.ClientIDs)
-
-	switch {
-	case cfg.Endpoint == "" && len(cfg.Issuers) == 0:
-		return nil, policy.Refuse("Config needs an Endpoint, such as https://tenant.logto.app, or Issuers")
-	case len(cfg.Audiences) == 0 && !cfg.OrganizationTokens:
-		return nil, policy.Refuse("Config needs Audiences: the identifier of this API under API resources in the Logto console")
-	case cfg.Leeway > maxLeeway:
-		return nil, policy.Refuse("Config.Leeway is %v; it can't be over %v: set the clock right instead", cfg.Leeway, maxLeeway)
+//
+// A service that takes tokens of several Logtos, as in a migration or with a tenant for each
+// region, gives the configuration of each. Every Logto has its own issuers, keys, audiences,
+// ClientIDs, OrganizationTokens and Revoked: keys of one never sign for another. What
+// concerns the service as a whole stands in the first, and it is an error to set it in
+// others: Leeway, CacheSize, Logger, TokenFrom, ErrorHandler, ResourceMetadataURL, UserAgent
+// and Observer.
+func New(cfg Config, others ...Config) (*Verifier, error) {
+	first, err := newTenant(cfg)
+	if err != nil {
+		return nil, err
 	}
-	for _, field := range []struct {
-		name   string
-		values []string
-	}{{"Audiences", cfg.Audiences}, {"Issuers", cfg.Issuers}, {"ClientIDs", cfg.ClientIDs}} {
-		for _, value := range field.values {
-			switch {
-			case value == "":
-				return nil, policy.Refuse("Config.%s has an empty string in it: is an environment variable not set?", field.name)
-			case value != strings.TrimSpace(value):
-				return nil, policy.Refuse("Config.%s has %q, with white space around it: values are compared byte by byte", field.name, policy.Shown(value))
-			case policy.IsList(value):
-				return nil, policy.Refuse("Config.%s has %q, several values in one string: give each a string of its own, as strings.Split does", field.name, policy.ShownText(value))
-			}
-		}
-	}
-	for _, issuer := range cfg.Issuers {
-		if err := policy.CheckIssuer(issuer); err != nil {
-			return nil, err
-		}
-	}
+	cfg = first.cfg
 	if cfg.Leeway == 0 {
 		cfg.Leeway = policy.Leeway
 	}
 	cfg.Leeway = max(cfg.Leeway, 0)
-	if !policy.IsUserAgent(cfg.UserAgent) {
+	cpus := runtime.GOMAXPROCS(0)
+	v := &Verifier{cfg: cfg, tenants: []*tenant{first}, tokens: newTokenCache(cfg.CacheSize),
+		signatures: make(chan struct{}, cpus), queued: make(chan struct{}, max(minQueue, maxQueue*cpus))}
+	for i, other := range others {
+		t, err := newTenant(other)
+		if err == nil {
+			err = v.joins(t)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w (in configuration %d of %d)", err, i+2, len(others)+1)
+		}
+		v.tenants = append(v.tenants, t)
+	}
+	switch {
+	case cfg.Leeway > maxLeeway:
+		return nil, policy.Refuse("Config.Leeway is %v; it can't be over %v: set the clock right instead", cfg.Leeway, maxLeeway)
+	case !policy.IsUserAgent(cfg.UserAgent):
 		return nil, policy.Refuse("Config.UserAgent has characters that don't belong there: write it as in orders/1.2")
 	}
-
-	jwksURL := cfg.JWKSURL
-	if cfg.Endpoint != "" {
-		base, err := policy.ParseEndpoint(cfg.Endpoint, cfg.InsecureAllowHTTP)
-		if err != nil {
-			return nil, err
-		}
-		if len(cfg.Issuers) == 0 {
-			cfg.Issuers = []string{base + policy.OIDCPath}
-		}
-		if jwksURL == "" {
-			jwksURL = base + policy.OIDCPath + policy.KeySetPath
-		}
-	}
-	derived := jwksURL == ""
-	if derived {
-		// As for the discovery document (OpenID Connect Discovery 1.0 section 4).
-		jwksURL = strings.TrimRight(cfg.Issuers[0], "/") + policy.KeySetPath
-	}
-	if _, err := policy.ParseURL("JWKSURL", jwksURL, cfg.InsecureAllowHTTP); err != nil {
-		var refused *policy.ConfigError
-		if derived && errors.As(err, &refused) {
-			refused.Text += "; it follows from Issuers[0]"
-		}
-		return nil, err
-	}
-	cpus := runtime.GOMAXPROCS(0)
-	v := &Verifier{cfg: cfg, tokens: newTokenCache(cfg.CacheSize),
-		signatures: make(chan struct{}, cpus), queued: make(chan struct{}, max(minQueue, maxQueue*cpus))}
 	v.challenge = `Bearer realm="` + cfg.Issuers[0] + `"`
 	if cfg.ResourceMetadataURL != "" {
 		if err := policy.CheckResourceMetadataURL(cfg.ResourceMetadataURL); err != nil {
@@ -219,7 +187,9 @@ func New(cfg Config) (*Verifier, error) {
 		v.challenge += `, resource_metadata="` + cfg.ResourceMetadataURL + `"`
 	}
 	v.log = &loglimit.Log{Logger: v.logger, Summary: "logto: lines left out", Kind: "reason"}
-	v.keys = newKeyCache(jwksURL, &cfg, v.logger)
+	for _, t := range v.tenants {
+		t.keys = newKeyCache(t, &cfg, v.logger)
+	}
 	return v, nil
 }
 
@@ -233,23 +203,38 @@ func (v *Verifier) logger() *slog.Logger {
 // Refresh fetches the key set and waits for it, until ctx ends: nil means that an answer
 // came after the call. Fetches keep 10 s between them, so it may wait as long for its turn.
 // The error is ErrUnavailable and wraps the cause, at once if a fetch failed just now; a
-// good key set stays in use all the same.
+// good key set stays in use all the same. Of several Logtos all are asked, at once, and all
+// must answer.
 //
 // Nobody needs to call it: tokens cause the fetches they need. It is for those
 // who want a service with a wrong address to fail at its start.
 func (v *Verifier) Refresh(ctx context.Context) error {
-	err := v.keys.await(ctx)
-	if err != nil {
-		if ended := ended(ctx, "the key set"); ended != nil {
-			return ended
-		}
+	errs := make([]error, len(v.tenants))
+	var all sync.WaitGroup
+	for i, t := range v.tenants {
+		all.Go(func() {
+			errs[i] = t.keys.await(ctx)
+			if errs[i] != nil {
+				errs[i] = cmp.Or(ended(ctx, "the key set"), errs[i])
+			}
+		})
 	}
-	return err
+	all.Wait()
+	if len(errs) == 1 {
+		return errs[0]
+	}
+	return errors.Join(errs...)
 }
 
 // Ready reports whether tokens can be verified now: the error is [ErrUnavailable] while
 // there is no key set or one older than a day, and wraps what went wrong last. It
 // waits for nothing. It starts the fetch that is due, so a probe of this one call
 // recovers by itself. In an outage of Logto a verifier stays ready as long as it can
-// serve, so that a readiness probe doesn't end the service too.
-func (v *Verifier) Ready() error { return v.keys.ready() }
+// serve, so that a readiness probe doesn't end the service too. Of several Logtos the first
+// decides: an outage of another, or its end after a migration, must not end the service.
+func (v *Verifier) Ready() error {
+	for _, t := range v.tenants[1:] {
+		_ = t.keys.ready()
+	}
+	return v.tenants[0].keys.ready()
+}

@@ -4,6 +4,8 @@ package logto
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -24,6 +26,9 @@ type Event struct {
 
 	// Fetch tells the two kinds apart.
 	Fetch bool
+
+	// Issuer is, of a fetch, the first of those whose keys were fetched.
+	Issuer string
 
 	// Err is the refusal or what made the fetch fail; nil if all went well. Its
 	// text may hold what a client sent: fit for a log, not for a metric's label.
@@ -66,8 +71,20 @@ type KeySetStatus struct {
 }
 
 // KeySetStatus tells what is known of the key set, for a status page. It starts no
-// fetch. [Verifier.Ready] says whether it is good enough.
-func (v *Verifier) KeySetStatus() KeySetStatus { return v.keys.status() }
+// fetch. [Verifier.Ready] says whether it is good enough. Of several Logtos it tells of all
+// together, and the age of the oldest.
+func (v *Verifier) KeySetStatus() KeySetStatus {
+	all := v.tenants[0].keys.status()
+	for _, t := range v.tenants[1:] {
+		one := t.keys.status()
+		all.KeyIDs = append(all.KeyIDs, one.KeyIDs...)
+		all.Age = max(all.Age, one.Age)
+		all.Err = errors.Join(all.Err, one.Err)
+		all.Ignored = append(all.Ignored, one.Ignored...)
+	}
+	slices.Sort(all.KeyIDs)
+	return all
+}
 
 // observe tells those who want to know of a verification.
 func (v *Verifier) observe(ctx context.Context, e Event) {

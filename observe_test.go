@@ -81,7 +81,10 @@ func TestObserver(t *testing.T) {
 				if known := got[i].Claims != nil; known != (got[i].Reason == "" && !got[i].Anonymous || got[i].Reason == "missing_scope") {
 					t.Errorf("%s: reason %q, claims %v", name, got[i].Reason, got[i].Claims)
 				}
-				got[i].Err, got[i].Claims = nil, nil
+				if got[i].Fetch != (got[i].Issuer == issuer.Endpoint()+"/oidc") {
+					t.Errorf("%s: issuer %q", name, got[i].Issuer)
+				}
+				got[i].Err, got[i].Claims, got[i].Issuer = nil, nil, ""
 				if g, w := fmt.Sprintf("%+v", got[i]), fmt.Sprintf("%+v", want[i]); g != w {
 					t.Errorf("%s:\n%s, want\n%s", name, g, w)
 				}

@@ -76,10 +76,10 @@ func readHeader(token string, want kind) (header, error) {
 type kind struct {
 	typ     string // RFC 9068 section 2.1; RFC 8725 section 3.11
 	claims  func(payload []byte) (*Claims, error)
-	expects func(*Verifier, *Claims) error // what the configuration says of it
+	expects func(*tenant, *Claims) error // what the configuration says of it, but for the issuer
 }
 
-var accessToken = kind{"at+jwt", parseClaims, (*Verifier).expects}
+var accessToken = kind{"at+jwt", parseClaims, (*tenant).expects}
 
 // parse reads a token that [checkForm] has let pass.
 func parse(token string, want kind) (p parsed, err error) {

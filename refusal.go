@@ -109,7 +109,7 @@ var (
 	reasonNotYetValid = unauthorized(refusal.Times, "not_yet_valid",
 		"set the clocks right (NTP), of this machine and of Logto's. Logto sets no nbf: if it is that which lies ahead, a JWT customizer has set it")
 	reasonUnknownKey = unauthorized(refusal.Key, "unknown_key",
-		"is the endpoint that of the tenant which issued the token? If so, its key was rotated out: get a new token. Several Issuers must share one key set, as the domains of one tenant do")
+		"is the endpoint that of the tenant which issued the token? If so, its key was rotated out: get a new token. Several Issuers must share one key set, as the domains of one tenant do; another Logto is another Config for logto.New")
 	reasonSignature = unauthorized(refusal.Signature, "signature",
 		"the token was changed on its way, or forged")
 

@@ -1,5 +1,4 @@
-// How a token is verified: its way from top to bottom, what the configuration says of
-// it, and the one verdict at the end.
+// How a token is verified: its way from top to bottom, and the one verdict at the end.
 
 package logto
 
@@ -7,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 
@@ -40,7 +38,8 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*Claims, error) {
 // what it says and not that it is still good: verdict does that. It doesn't change.
 type verified struct {
 	claims *Claims
-	key    *jwk.Key // that has verified the signature
+	from   *tenant  // the Logto of its issuer
+	key    *jwk.Key // of its key set, that has verified the signature
 	sum    tokenSum // of the token
 }
 
@@ -65,7 +64,7 @@ func (v *Verifier) verify(ctx context.Context, token string, known *verified) (_
 		known, sum = v.tokens.get(token)
 	}
 	if known != nil {
-		key, err := v.keyFor(ctx, known.claims, known.key.ID())
+		key, err := v.keyFor(ctx, known.from, known.claims, known.key.ID())
 		if err != nil {
 			return nil, true, err
 		}
@@ -100,24 +99,29 @@ func (v *Verifier) verifyAnew(ctx context.Context, token string, sum tokenSum, w
 	if err != nil {
 		return nil, err
 	}
-	if err := want.expects(v, p.claims); err != nil {
+	from := v.tenantOf(p.claims.issuer)
+	if from == nil {
+		return nil, v.wrongIssuer(p.claims.issuer)
+	}
+	if err := want.expects(from, p.claims); err != nil {
 		return nil, err
 	}
-	key, err := v.keyFor(ctx, p.claims, p.keyID)
+	key, err := v.keyFor(ctx, from, p.claims, p.keyID)
 	if err != nil {
 		return nil, err
 	}
-	return v.checkSignature(ctx, token, sum, p, key)
+	return v.checkSignature(ctx, token, sum, p, from, key)
 }
 
 // verdict says whether a verified token is still good now. It is asked last, of
 // every token: whoever comes here may have waited, for a key, for a place among the
 // signature checks, or for the handler of an outer Require. It waits for nothing.
 func (v *Verifier) verdict(t *verified) error {
-	if err := v.current(t); err != nil || v.cfg.Revoked == nil {
+	revoked := t.from.cfg.Revoked
+	if err := v.current(t); err != nil || revoked == nil {
 		return err
 	}
-	return revocation(v.cfg.Revoked(t.claims))
+	return revocation(revoked(t.claims))
 }
 
 // current is the verdict but for revocation.
@@ -125,16 +129,16 @@ func (v *Verifier) current(t *verified) error {
 	if err := v.checkTimes(t.claims, time.Now()); err != nil {
 		return err
 	}
-	return v.keys.stillPublished(t.key, t.claims.issuedAt)
+	return t.from.keys.stillPublished(t.key, t.claims.issuedAt)
 }
 
-// keyFor looks up a key, for which it may wait: but not for a token that is refused
+// keyFor looks up a key of the Logto that the token says it is from, for which it may wait: but not for a token that is refused
 // by its times anyway.
-func (v *Verifier) keyFor(ctx context.Context, c *Claims, id string) (*jwk.Key, error) {
+func (v *Verifier) keyFor(ctx context.Context, from *tenant, c *Claims, id string) (*jwk.Key, error) {
 	if err := v.checkTimes(c, time.Now()); err != nil {
 		return nil, err
 	}
-	key, err := v.keys.key(ctx, id, c.issuedAt)
+	key, err := from.keys.key(ctx, id, c.issuedAt)
 	// What a fetch says stands; that it was not waited for says nothing of Logto.
 	if err != nil && errors.Is(err, ErrUnavailable) {
 		if ended := ended(ctx, "the key set"); ended != nil {
@@ -155,7 +159,7 @@ const (
 // checkSignature alone makes a verified. As many signature checks run at once as
 // there are CPUs, and so many wait: who sends forged signatures takes nobody's time but
 // that of other new tokens.
-func (v *Verifier) checkSignature(ctx context.Context, token string, sum tokenSum, p parsed, key *jwk.Key) (*verified, error) {
+func (v *Verifier) checkSignature(ctx context.Context, token string, sum tokenSum, p parsed, from *tenant, key *jwk.Key) (*verified, error) {
 	if !key.Allows(p.algorithm) {
 		return nil, refusal.New(reasonAlgorithm, "the token says it was signed with %s, its key %s is for %s",
 			quote.String(p.algorithm), quote.String(p.keyID), strings.Join(key.Algorithms(), " or "))
@@ -180,7 +184,7 @@ func (v *Verifier) checkSignature(ctx context.Context, token string, sum tokenSu
 	if sum == (tokenSum{}) {
 		sum = sumOf(token)
 	}
-	return &verified{claims: p.claims, key: key, sum: sum}, nil
+	return &verified{claims: p.claims, from: from, key: key, sum: sum}, nil
 }
 
 // enter takes a place among the signature checks, and tells whether it had to wait. Where
@@ -228,27 +232,6 @@ func (v *Verifier) read(ctx context.Context, token string, want kind) (parsed, e
 	return parse(token, want)
 }
 
-func (v *Verifier) expectsIssuer(c *Claims) error {
-	if !slices.Contains(v.cfg.Issuers, c.issuer) {
-		return v.wrongIssuer(c.issuer)
-	}
-	return nil
-}
-
-// expects is what the configuration says of an access token.
-func (v *Verifier) expects(c *Claims) error {
-	if err := v.expectsIssuer(c); err != nil {
-		return err
-	}
-	switch {
-	case !v.acceptsAudience(c):
-		return v.wrongAudience(c)
-	case len(v.cfg.ClientIDs) > 0 && !slices.Contains(v.cfg.ClientIDs, c.clientID):
-		return v.wrongClient(c)
-	}
-	return nil
-}
-
 // checkTimes applies exp, nbf and iat with the same leeway on all sides: a token
 // is valid from nbf - leeway on and while now < exp + leeway.
 func (v *Verifier) checkTimes(c *Claims, now time.Time) error {
@@ -262,13 +245,6 @@ func (v *Verifier) checkTimes(c *Claims, now time.Time) error {
 		return refusal.New(reasonNotYetValid, "the token was issued at %s, but here it is %s: the two clocks differ by about %v", stamp(c.issuedAt), stamp(now), c.issuedAt.Sub(now).Round(time.Second))
 	}
 	return nil
-}
-
-func (v *Verifier) acceptsAudience(c *Claims) bool {
-	return slices.ContainsFunc(c.audiences, func(aud string) bool {
-		return slices.Contains(v.cfg.Audiences, aud) ||
-			v.cfg.OrganizationTokens && strings.HasPrefix(aud, organizationURN) && len(aud) > len(organizationURN)
-	})
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -1,0 +1,184 @@
+package logto_test
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed-70fe37f4/logto"
+	"github.com/seed-70fe37f4/logto/logtotest"
+)
+
+// another is a Logto by another name.
+func another(t *testing.T, cfg logto.Config) logto.Config {
+	t.Helper()
+	cfg.Endpoint, cfg.Issuers, cfg.JWKSURL = "", []string{"https://staging.example.test/oidc"}, "https://logto.example.test/oidc/jwks"
+	cfg.Logger = nil
+	return cfg
+}
+
+// Of two Logtos each has its own keys, audiences, applications and revocations: nothing of
+// one counts for the other.
+func TestTwoLogtos(t *testing.T) {
+	type tk = logtotest.Token
+	const stagingIssuer = "https://staging.example.test/oidc"
+	first, second := logtotest.NewIssuer(t), logtotest.NewIssuer(t)
+	production := first.Config()
+	production.Logger = capture
+	production.ClientIDs = []string{logtotest.ClientID}
+	production.OrganizationTokens = true
+	staging := another(t, second.Config())
+	staging.Audiences = []string{"https://staging.test"}
+	staging.Revoked = func(c *logto.Claims) error {
+		if c.UserID() == "mallory" {
+			return logto.ErrRevoked
+		}
+		return nil
+	}
+	seen := &events{}
+	production.Observer = seen.observe
+	v, err := logto.New(production, staging)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := logto.Require(v)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	iss := func(iss string) map[string]any {
+		return map[string]any{"iss": iss, "iat": time.Now().Add(-2 * time.Minute).Unix()}
+	}
+	issuerOfFirst := first.Endpoint() + "/oidc"
+	for _, test := range []struct {
+		name, token string
+		status      int
+		reason      string
+	}{
+		{"key of the second for the first", second.Token(tk{Claims: iss(issuerOfFirst)}), 401, "unknown_key"},
+		{"key of the first for the second", first.Token(tk{Audience: "https://staging.test", Claims: iss(stagingIssuer)}), 401, "unknown_key"},
+		{"audience of the second for the first", first.Token(tk{Audience: "https://staging.test"}), 401, "audience"},
+		{"audience of the first for the second", second.Token(tk{Claims: iss(stagingIssuer)}), 401, "audience"},
+		{"organization's token of the second", second.Token(tk{Organization: "o1", OrganizationOnly: true, Claims: iss(stagingIssuer)}), 401, "audience"},
+		{"application for the first", first.Token(tk{ClientID: "other"}), 401, "client"},
+		{"revoked in the second", second.Token(tk{User: "mallory", Audience: "https://staging.test", Claims: iss(stagingIssuer)}), 401, "revoked"},
+		{"a third", second.Token(tk{Claims: iss("https://third.test/oidc")}), 401, "issuer"},
+		{"first", first.Token(tk{User: "mallory"}), 200, ""},
+		{"first, organization's", first.Token(tk{Organization: "o1", OrganizationOnly: true}), 200, ""},
+		{"second", second.Token(tk{ClientID: "other", Audience: "https://staging.test", Claims: iss(stagingIssuer)}), 200, ""},
+	} {
+		for _, again := range []string{"", ", again"} {
+			_ = seen.take()
+			w := serve(h, test.token)
+			reason := "no event"
+			for _, e := range seen.take() {
+				if !e.Fetch {
+					reason = e.Reason
+				}
+			}
+			if w.Code != test.status || reason != test.reason {
+				t.Errorf("%s%s: %d %s, want %d %s", test.name, again, w.Code, reason, test.status, test.reason)
+			}
+		}
+	}
+
+	if s := v.KeySetStatus(); len(s.KeyIDs) != 2 || s.Err != nil || s.Age == 0 {
+		t.Errorf("status %+v", s)
+	}
+}
+
+// Both publish the same key ID: each verifies with its own.
+func TestTwoLogtosOneKeyID(t *testing.T) {
+	first, second := logtotest.NewIssuer(t), logtotest.NewIssuer(t)
+	staging := another(t, first.Config())
+	cfg := second.Config()
+	cfg.Logger = capture
+	forged := strings.Replace(string(must(fetchKeys(first))), first.KeyID(), second.KeyID(), 1)
+	staging.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		w := httptest.NewRecorder()
+		_, _ = w.WriteString(forged)
+		return w.Result(), nil
+	})}
+	v, err := logto.New(cfg, staging)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Refresh(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Verify(ctx, second.Token(logtotest.Token{})); err != nil {
+		t.Errorf("by its own key: %v", err)
+	}
+	_, err = v.Verify(ctx, second.Token(logtotest.Token{Claims: map[string]any{"iss": "https://staging.example.test/oidc"}}))
+	if logto.Reason(err) != "signature" {
+		t.Errorf("by the other's key of the same ID: %v", err)
+	}
+}
+
+// fetchKeys is the key set that an issuer publishes.
+func fetchKeys(issuer *logtotest.Issuer) ([]byte, error) {
+	w := httptest.NewRecorder()
+	cfg := issuer.Config()
+	res, err := cfg.HTTPClient.Get(cfg.Endpoint + "/oidc/jwks")
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	_, err = w.Body.ReadFrom(res.Body)
+	return w.Body.Bytes(), err
+}
+
+// Which configurations can't stand beside others.
+func TestTwoLogtosRefused(t *testing.T) {
+	good := func() logto.Config { return another(t, logtotest.NewIssuer(t).Config()) }
+	first := logtotest.NewIssuer(t).Config()
+	for want, change := range map[string]func(*logto.Config){
+		"Leeway concerns":                             func(c *logto.Config) { c.Leeway = 1 },
+		"CacheSize concerns":                          func(c *logto.Config) { c.CacheSize = -1 },
+		"Logger concerns":                             func(c *logto.Config) { c.Logger = slog.Default() },
+		"TokenFrom concerns":                          func(c *logto.Config) { c.TokenFrom = logto.BearerToken },
+		"ErrorHandler concerns":                       func(c *logto.Config) { c.ErrorHandler = logto.WriteError },
+		"ResourceMetadataURL concerns":                func(c *logto.Config) { c.ResourceMetadataURL = "https://a.test" },
+		"UserAgent concerns":                          func(c *logto.Config) { c.UserAgent = "a" },
+		"Observer concerns":                           func(c *logto.Config) { c.Observer = (&events{}).observe },
+		"which another configuration has: whose keys": func(c *logto.Config) { c.Issuers = append(c.Issuers, first.Endpoint+"/oidc") },
+		"needs Audiences":                             func(c *logto.Config) { c.Audiences = nil },
+	} {
+		other := good()
+		change(&other)
+		if _, err := logto.New(first, other); err == nil || !strings.Contains(err.Error(), want) || !strings.HasSuffix(err.Error(), "(in configuration 2 of 2)") {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	if _, err := logto.New(first, good()); err != nil {
+		t.Error(err)
+	}
+}
+
+// An outage of the second takes nothing from the first; Refresh tells of it.
+func TestOneOfTwoLogtosIsDown(t *testing.T) {
+	first, second := logtotest.NewIssuer(t), logtotest.NewIssuer(t)
+	cfg := first.Config()
+	cfg.Logger = capture
+	second.Fail(logtotest.Status(500))
+	v, err := logto.New(cfg, another(t, second.Config()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Refresh(ctx); !errors.Is(err, logto.ErrUnavailable) {
+		t.Errorf("Refresh: %v", err)
+	}
+	if err := v.Ready(); err != nil {
+		t.Errorf("Ready: %v", err)
+	}
+	if _, err := v.Verify(ctx, first.Token(logtotest.Token{})); err != nil {
+		t.Error(err)
+	}
+	_, err = v.Verify(ctx, second.Token(logtotest.Token{Claims: map[string]any{"iss": "https://staging.example.test/oidc"}}))
+	if !errors.Is(err, logto.ErrUnavailable) {
+		t.Errorf("error %v", err)
+	}
+	if s := v.KeySetStatus(); s.Err == nil || len(s.KeyIDs) != 1 {
+		t.Errorf("status %+v", s)
+	}
+}
