@@ -320,3 +320,21 @@ func TestUserAgent(t *testing.T) {
 		}
 	}
 }
+
+// What a requirement sets in its request is the caller's, refused or not.
+func TestAuthenticateGivesBack(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	cfg := issuer.Config()
+	cfg.Logger = capture
+	v := newVerifier(t, cfg)
+	for _, refuse := range []error{nil, errors.New("no")} {
+		r := issuer.Authorize(httptest.NewRequest("GET", "/?note=x", nil), logtotest.Token{})
+		_, err := v.Authenticate(r, logto.Check(func(r *http.Request, _ *logto.Claims) error {
+			_ = r.FormValue("note")
+			return refuse
+		}))
+		if (err != nil) != (refuse != nil) || r.Form.Get("note") != "x" {
+			t.Errorf("error %v, form %v", err, r.Form)
+		}
+	}
+}

@@ -516,3 +516,53 @@ func TestResourceMetadata(t *testing.T) {
 	}()
 	newVerifier(t, logto.Config{Endpoint: issuer.Endpoint(), OrganizationTokens: true}).ResourceMetadata()
 }
+
+// A request is one event: the innermost's, with what all took, and remembered only if it was
+// before the request. A layer that only reports, or another verifier's, has its own.
+func TestOneEventARequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := logtotest.NewIssuer(t)
+		seen, other := &events{}, &events{}
+		cfg := issuer.Config()
+		cfg.Logger, cfg.Observer = capture, seen.observe
+		v := newVerifier(t, cfg)
+		cfg.Observer = other.observe
+		w := newVerifier(t, cfg)
+		if err := errors.Join(v.Refresh(ctx), w.Refresh(ctx)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		slow := logto.Check(func(*http.Request, *logto.Claims) error { time.Sleep(time.Second); return nil })
+		ok := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(time.Hour) })
+		token := func() string { return issuer.Token(logtotest.Token{}) } // one that nobody has seen
+		for _, test := range []struct {
+			name          string
+			handler       http.Handler
+			events, other string
+		}{
+			{"accepted by three", logto.Require(v, slow)(logto.Require(v, slow)(logto.Require(v)(ok))), "[ 2s false]", "[]"},
+			{"refused by the second", logto.Require(v, slow)(logto.Require(v, slow, logto.Scopes("x"))(ok)), "[missing_scope 2s false]", "[]"},
+			{"authenticated within", logto.Require(v, slow)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = v.Authenticate(r, slow) })), "[ 2s false]", "[]"},
+			{"reported within", logto.Require(v, slow)(logto.InsecureReportOnly(v, logto.Scopes("x"))(ok)), "[missing_scope 0s true  1s false]", "[]"},
+			{"another verifier within", logto.Require(v, slow)(logto.Require(w, slow)(ok)), "[ 1s false]", "[ 1s false]"},
+		} {
+			_, _ = seen.take(), other.take()
+			serve(test.handler, token())
+			for got, want := range map[string]string{told(seen.take()): test.events, "other " + told(other.take()): "other " + test.other} {
+				if got != want {
+					t.Errorf("%s: %s, want %s", test.name, got, want)
+				}
+			}
+		}
+	})
+}
+
+func told(events []logto.Event) string {
+	var all []string
+	for _, e := range events {
+		if !e.Fetch {
+			all = append(all, fmt.Sprintf("%s %v %v", e.Reason, e.Duration, e.Remembered))
+		}
+	}
+	return "[" + strings.Join(all, " ") + "]"
+}
