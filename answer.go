@@ -6,6 +6,7 @@ package logto
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -176,29 +177,28 @@ func (w *answerWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, buf, err
 }
 
-// ResourceMetadata serves this API's Protected Resource Metadata (RFC 9728): the
-// resource (Audiences[0] of the first [Config]), its authorization servers (the issuers of
-// each Config that has this audience), how it
-// takes tokens, and the scopes given here. Clients that don't know the API, MCP
+// ResourceMetadata serves Protected Resource Metadata (RFC 9728) of one of the Audiences: the
+// resource, its authorization servers (the issuers of each [Config] that has this audience),
+// how it takes tokens, and the scopes given here. Clients that don't know the API, MCP
 // clients above all, learn from it where to get a token. Serve it, open to
 // everybody, at /.well-known/oauth-protected-resource followed by the path of the
 // resource, if it has one (RFC 9728 section 3.1), and put that address into
-// Config.ResourceMetadataURL.
+// Config.ResourceMetadataURL. For several resources on one host see [Audience].
 //
-// ResourceMetadata panics if the configuration has no Audiences or a scope can't
+// ResourceMetadata panics if the audience is none of the configuration's or a scope can't
 // be one.
-func (v *Verifier) ResourceMetadata(scopes ...string) http.Handler {
-	if len(v.cfg.Audiences) == 0 {
-		panic("logto: ResourceMetadata needs Config.Audiences")
+func (v *Verifier) ResourceMetadata(audience string, scopes ...string) http.Handler {
+	var servers []string
+	for _, t := range v.tenants {
+		if slices.Contains(t.cfg.Audiences, audience) {
+			servers = append(servers, t.cfg.Issuers...)
+		}
+	}
+	if servers == nil {
+		panic(fmt.Sprintf("logto: ResourceMetadata(%q): Config.Audiences has no such audience", audience))
 	}
 	if len(scopes) > 0 {
 		scopes = mustScopes(scopes)
-	}
-	var servers []string
-	for _, t := range v.tenants {
-		if slices.Contains(t.cfg.Audiences, v.cfg.Audiences[0]) {
-			servers = append(servers, t.cfg.Issuers...)
-		}
 	}
 	methods := []string{"header"}
 	if v.cfg.TokenFrom != nil {
@@ -209,7 +209,7 @@ func (v *Verifier) ResourceMetadata(scopes ...string) http.Handler {
 		Servers  []string `json:"authorization_servers"`
 		Scopes   []string `json:"scopes_supported,omitempty"`
 		Methods  []string `json:"bearer_methods_supported,omitempty"`
-	}{v.cfg.Audiences[0], servers, scopes, methods})
+	}{audience, servers, scopes, methods})
 	if err != nil {
 		panic(err) // not for strings
 	}

@@ -230,7 +230,7 @@ func TestAnswersAreNotShared(t *testing.T) {
 	cfg.Logger = capture
 	v := newVerifier(t, cfg)
 	for name, h := range map[string]http.Handler{
-		"metadata": v.ResourceMetadata("read"), "refusal": logto.Require(v)(http.NotFoundHandler()),
+		"metadata": v.ResourceMetadata(logtotest.Audience, "read"), "refusal": logto.Require(v)(http.NotFoundHandler()),
 	} {
 		first := serve(h, "").Body.String()
 		h.ServeHTTP(vandal{http.Header{}}, httptest.NewRequest("GET", "/", nil))

@@ -21,6 +21,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -108,7 +109,8 @@ type Config struct {
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
 	// ResourceMetadataURL, if set, is named in every challenge as
-	// resource_metadata (RFC 9728 section 5.1): see Verifier.ResourceMetadata.
+	// resource_metadata (RFC 9728 section 5.1): see Verifier.ResourceMetadata. Routes with the
+	// requirement Audience name that of their resource, at the same host.
 	ResourceMetadataURL string
 
 	// UserAgent, if set, stands before the library's own name in the User-Agent header of
@@ -134,7 +136,7 @@ type Verifier struct {
 	cfg     Config    // of the service as a whole
 	tenants []*tenant // one at least, the first of which is cfg's
 	tokens  *tokenCache
-	// challenge is how each WWW-Authenticate begins.
+	// challenge is how each WWW-Authenticate begins, of a route that names no audience.
 	challenge  string
 	signatures chan struct{} // bounds the signature checks that run at once
 	queued     chan struct{} // bounds those that wait
@@ -179,18 +181,32 @@ func New(cfg Config, others ...Config) (*Verifier, error) {
 	case !policy.IsUserAgent(cfg.UserAgent):
 		return nil, policy.Refuse("Config.UserAgent has characters that don't belong there: write it as in orders/1.2")
 	}
-	v.challenge = `Bearer realm="` + cfg.Issuers[0] + `"`
 	if cfg.ResourceMetadataURL != "" {
 		if err := policy.CheckResourceMetadataURL(cfg.ResourceMetadataURL); err != nil {
 			return nil, err
 		}
-		v.challenge += `, resource_metadata="` + cfg.ResourceMetadataURL + `"`
 	}
+	v.challenge = v.challengeOf("")
 	v.log = &loglimit.Log{Logger: v.logger, Summary: "logto: lines left out", Kind: "reason"}
 	for _, t := range v.tenants {
 		t.keys = newKeyCache(t, &cfg, v.logger)
 	}
 	return v, nil
+}
+
+// challengeOf is how the challenges of an audience's routes begin; "" is any.
+func (v *Verifier) challengeOf(audience string) string {
+	switch {
+	case audience == "" && v.challenge != "":
+		return v.challenge
+	case v.cfg.ResourceMetadataURL == "":
+		return `Bearer realm="` + v.cfg.Issuers[0] + `"`
+	}
+	return `Bearer realm="` + v.cfg.Issuers[0] + `", resource_metadata="` + policy.ResourceMetadataURL(v.cfg.ResourceMetadataURL, audience) + `"`
+}
+
+func (v *Verifier) hasAudience(audience string) bool {
+	return slices.ContainsFunc(v.tenants, func(t *tenant) bool { return slices.Contains(t.cfg.Audiences, audience) })
 }
 
 func (v *Verifier) logger() *slog.Logger {

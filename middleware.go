@@ -5,6 +5,7 @@ package logto
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"reflect"
@@ -49,6 +50,9 @@ func InsecureReportOnly(v *Verifier, reqs ...Requirement) func(http.Handler) htt
 func middleware(rt route) func(http.Handler) http.Handler {
 	if rt.verifier == nil {
 		panic("logto: the verifier is nil: was the error of logto.New looked at?")
+	}
+	if audience := rt.requirements.audience; audience != "" && !rt.verifier.hasAudience(audience) {
+		panic(fmt.Sprintf("logto: Audience(%q): Config.Audiences has no such audience", audience))
 	}
 	return func(next http.Handler) http.Handler {
 		if next == nil {
@@ -210,7 +214,7 @@ func (rt *route) challenged(err error) error {
 		return err
 	}
 	own := *e // many are shared
-	own.Realm, own.Scope = rt.verifier.challenge, rt.requirements.scope
+	own.Realm, own.Scope = rt.verifier.challengeOf(rt.requirements.audience), rt.requirements.scope
 	return &own
 }
 

@@ -3,6 +3,7 @@
 package logto
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,11 +15,12 @@ import (
 	"syscall"
 
 	"github.com/seed-70fe37f4/logto/internal/policy"
+	"github.com/seed-70fe37f4/logto/internal/quote"
 	"github.com/seed-70fe37f4/logto/internal/refusal"
 )
 
 // A Requirement is something that a route asks of a valid token, made by
-// [Scopes], [AnyScope], [Organization], [OrganizationPath], [AnyOrganization], [Users],
+// [Scopes], [AnyScope], [Audience], [Organization], [OrganizationPath], [AnyOrganization], [Users],
 // [Machines] or [Check]. The functions given to Organization and Check get the request that
 // the handler will get. In its context [FromContext] finds the claims that are decided
 // about.
@@ -30,6 +32,7 @@ type Requirement struct {
 	slow              bool                                              // it asks code of the user's
 	scopes            []string                                          // for the challenge; nil for other requirements
 	namesOrganization bool
+	audience          string // "" for other requirements
 }
 
 // requirements are those of one route, in the order in which they were given. The zero
@@ -39,6 +42,7 @@ type requirements struct {
 	slow             bool // code of the user's is asked, which may take its time
 	nameOrganization bool
 	scope            string // all that the route asks for
+	audience         string // of the resource that the route belongs to; "" for that of all
 }
 
 // newRequirements makes a copy: what the caller does with its slice must not change what a
@@ -52,6 +56,7 @@ func newRequirements(reqs []Requirement) requirements {
 		}
 		q.slow = q.slow || req.slow
 		q.nameOrganization = q.nameOrganization || req.namesOrganization
+		q.audience = cmp.Or(q.audience, req.audience)
 		for _, scope := range req.scopes {
 			if !slices.Contains(scopes, scope) {
 				scopes = append(scopes, scope)
@@ -129,6 +134,24 @@ func mustScopes(scopes []string) []string {
 		}
 	}
 	return slices.Clone(scopes)
+}
+
+// Audience requires a token for this one of the Audiences of [Config], where one Verifier
+// serves several resources. Another token is refused with 401, as by a Verifier that has this
+// audience alone. Where Config.ResourceMetadataURL is set, the route's challenges name this
+// resource's metadata: at the same host, by the path of the audience (RFC 9728 section 3.1).
+//
+// It panics if audience is empty; [Require] panics if it is none of the Audiences.
+func Audience(audience string) Requirement {
+	if audience == "" {
+		panic("logto: Audience of nothing")
+	}
+	return Requirement{audience: audience, refuses: func(_ *http.Request, c *Claims) *refusal.Refusal {
+		if !slices.Contains(c.audiences, audience) {
+			return refusal.New(reasonAudience, "audience %s: this route wants %s", quote.List(c.audiences), quote.String(audience))
+		}
+		return nil
+	}}
 }
 
 // OrganizationPath requires that the token is bound to the organization in the request's

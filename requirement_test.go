@@ -111,3 +111,60 @@ func TestCheckCannotDecide(t *testing.T) {
 		})
 	}
 }
+
+// Of several resources on one host each route wants a token for its own, and its challenge
+// leads to its own metadata.
+func TestAudience(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	const root, orders, stock, urn = "https://api.example.test/", "https://api.example.test/orders", "https://api.example.test/stock/?v=2", "urn:api"
+	cfg := issuer.Config(orders, stock, urn, root)
+	cfg.Logger = capture
+	for _, metadata := range []bool{true, false} {
+		if cfg.ResourceMetadataURL = ""; metadata {
+			cfg.ResourceMetadataURL = "https://api.example.test/.well-known/oauth-protected-resource/orders"
+		}
+		v := newVerifier(t, cfg)
+		for _, test := range []struct {
+			name, audience, token string
+			status                int
+			path                  string
+		}{
+			{"none", stock, "", 401, "/stock/?v=2"},
+			{"another resource's", stock, issuer.Token(logtotest.Token{Audience: orders}), 401, "/stock/?v=2"},
+			{"bad", stock, "opaque", 401, "/stock/?v=2"},
+			{"of the host", root, "", 401, "."},
+			{"no URL", urn, "", 401, "/orders"},
+			{"its own", stock, issuer.Token(logtotest.Token{Audience: stock}), 404, ""},
+			{"any", "", issuer.Token(logtotest.Token{Audience: stock}), 404, ""},
+			{"any, none", "", "", 401, "/orders"},
+		} {
+			var reqs []logto.Requirement
+			if test.audience != "" {
+				reqs = append(reqs, logto.Audience(test.audience))
+			}
+			w := serve(logto.Require(v, reqs...)(http.NotFoundHandler()), test.token)
+			_, got, _ := strings.Cut(w.Header().Get("WWW-Authenticate"), `resource_metadata="`)
+			got, _, _ = strings.Cut(got, `"`)
+			want := ""
+			if test.path != "" && metadata {
+				want = "https://api.example.test/.well-known/oauth-protected-resource" + strings.TrimPrefix(test.path, ".")
+			}
+			if w.Code != test.status || got != want {
+				t.Errorf("%s: %d, metadata %s, want %d, %s", test.name, w.Code, got, test.status, want)
+			}
+		}
+	}
+	for name, f := range map[string]func(){
+		"empty":   func() { logto.Audience("") },
+		"unknown": func() { logto.Require(newVerifier(t, cfg), logto.Audience("https://other.test")) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", name)
+				}
+			}()
+			f()
+		}()
+	}
+}

@@ -175,6 +175,27 @@ func CheckResourceMetadataURL(address string) error {
 	return err
 }
 
+// ResourceMetadataURL is the address of an audience's metadata (RFC 9728 section 3.1) on the
+// host of the one that is configured; that itself for an audience which is no URL.
+func ResourceMetadataURL(configured, audience string) string {
+	a, err := url.Parse(audience)
+	c, configuredErr := url.Parse(configured)
+	if err != nil || configuredErr != nil || a.Scheme != "https" && a.Scheme != "http" || !isPlainASCII(audience) {
+		return configured
+	}
+	path := ResourceMetadataPath
+	if a.Path != "/" {
+		path += a.EscapedPath()
+	}
+	if a.RawQuery != "" {
+		path += "?" + a.RawQuery
+	}
+	return c.Scheme + "://" + c.Host + path
+}
+
+// ResourceMetadataPath is the well-known path of Protected Resource Metadata.
+const ResourceMetadataPath = "/.well-known/oauth-protected-resource"
+
 // isPlainASCII tells whether a text can stand in a quoted string of a challenge.
 func isPlainASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == '"' || r == '\\' || r >= 0x7f })

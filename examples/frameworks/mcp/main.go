@@ -39,19 +39,23 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	server := &http.Server{Addr: "127.0.0.1:8080", Handler: newHandler(v, metadata.Path, newServer()), ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Addr: "127.0.0.1:8080", Handler: newHandler(v, resource, newServer()), ReadHeaderTimeout: 5 * time.Second}
 	log.Print("http://", server.Addr, "/mcp")
 	log.Fatal(server.ListenAndServe())
 }
 
-func newHandler(v *logto.Verifier, metadataPath string, server *mcp.Server) *http.ServeMux {
+func newHandler(v *logto.Verifier, resource *url.URL, server *mcp.Server) *http.ServeMux {
 	tools := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server },
 		&mcp.StreamableHTTPOptions{Stateless: true, JSONResponse: true})
 	check := auth.RequireBearerToken(tokenInfo, &auth.RequireBearerTokenOptions{
 		ClockSkew: 30 * time.Second, // as Config.Leeway: Require has looked at the time
 	})
 	mux := http.NewServeMux()
-	mux.Handle(metadataPath, v.ResourceMetadata(scope))
+	metadata := v.ResourceMetadata(resource.String(), scope)
+	mux.Handle(wellKnown+resource.Path, metadata) // RFC 9728 section 3.1
+	if resource.Path != "" {
+		mux.Handle(wellKnown, metadata) // where clients look that were given no address
+	}
 	mux.Handle("/mcp", logto.Require(v, logto.Scopes(scope))(check(tools)))
 	return mux
 }

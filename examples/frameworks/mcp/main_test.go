@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -40,7 +41,7 @@ func counted(ran *contract.Ran) *mcp.Server {
 
 func TestContract(t *testing.T) {
 	contract.Run(t, []string{contract.Chain}, func(t *testing.T, v *logto.Verifier, ran *contract.Ran) contract.Send {
-		url := contract.Serve(t, newHandler(v, wellKnown, counted(ran)))
+		url := contract.Serve(t, newHandler(v, mustParse(t, logtotest.Audience), counted(ran)))
 		return func(t *testing.T, c contract.Case, _ string) (int, string) {
 			res, body := post(t, url, c.Authorization)
 			contract.CheckHeader(t, c, res)
@@ -61,6 +62,15 @@ func TestContract(t *testing.T) {
 			return res.StatusCode, answer.Result.Content[0].Text
 		}
 	})
+}
+
+func mustParse(t *testing.T, address string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
 }
 
 func post(t *testing.T, url string, authorization []string) (*http.Response, []byte) {
@@ -110,7 +120,7 @@ func TestClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler.Handle("/", newHandler(v, wellKnown+"/mcp", newServer()))
+	handler.Handle("/", newHandler(v, mustParse(t, resource), newServer()))
 
 	lacking := issuer.Token(logtotest.Token{Audience: resource})
 	for status, authorization := range map[int][]string{401: nil, 403: {"Bearer " + lacking}} {
@@ -123,6 +133,10 @@ func TestClient(t *testing.T) {
 	metadata, err := oauthex.GetProtectedResourceMetadata(t.Context(), cfg.ResourceMetadataURL, resource, http.DefaultClient)
 	if err != nil {
 		t.Fatal(err)
+	}
+	// Clients that were given no address look at the root, too.
+	if root, err := oauthex.GetProtectedResourceMetadata(t.Context(), server.URL+wellKnown, resource, http.DefaultClient); err != nil || root.Resource != resource {
+		t.Errorf("at the root: %v, %v", root, err)
 	}
 	if want := []string{issuer.Endpoint() + "/oidc"}; !slices.Equal(metadata.AuthorizationServers, want) {
 		t.Errorf("authorization servers: got %q, want %q", metadata.AuthorizationServers, want)
@@ -186,7 +200,7 @@ func TestLeeway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	url := contract.Serve(t, newHandler(v, wellKnown, newServer()))
+	url := contract.Serve(t, newHandler(v, mustParse(t, logtotest.Audience), newServer()))
 	res, body := post(t, url, []string{"Bearer " + issuer.Token(logtotest.Token{Scopes: []string{scope}, ExpiresIn: -10 * time.Second})})
 	if res.StatusCode != 200 {
 		t.Errorf("got %d %q, want 200", res.StatusCode, body)
