@@ -1,0 +1,104 @@
+// Where in a request its token is.
+
+package logto
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/seed-70fe37f4/logto/internal/refusal"
+)
+
+// tokenOf takes the request's token from where the configuration says.
+func (v *Verifier) tokenOf(r *http.Request) (string, error) {
+	if v.cfg.TokenFrom == nil {
+		return bearerToken(r.Header)
+	}
+	token, err := v.cfg.TokenFrom(r)
+	switch {
+	case errors.Is(err, ErrNoToken), err == nil && token == "":
+		return "", errNoToken
+	case err == nil:
+		return token, nil
+	case refusal.Of(err) != nil:
+		return "", err
+	}
+	return "", &refusal.Refusal{Reason: reasonBadToken, Text: "TokenFrom refused", Cause: err}
+}
+
+// BearerToken takes the token from a request's Authorization header, as middleware does
+// where TokenFrom of [Config] is nil. It verifies nothing. The error is [ErrNoToken] where
+// there is no such header or another scheme in it, and [ErrInvalidToken], which is answered
+// 400, where it is malformed.
+func BearerToken(r *http.Request) (string, error) {
+	token, err := bearerToken(r.Header)
+	if err == nil && len(token) <= maxToken && !isToken68(token) {
+		return "", errCredentials
+	}
+	return token, err
+}
+
+// bearerToken takes the token from the Authorization header (RFC 6750 section
+// 2.1). There must be one field line; what a proxy might have folded into one is
+// malformed. Another scheme is no token (RFC 6750 section 3.1). Whether what comes
+// after Bearer is a token68, isToken68 tells.
+func bearerToken(h http.Header) (string, error) {
+	lines := h["Authorization"]
+	if len(lines) == 0 {
+		return "", errNoHeader
+	}
+	if len(lines) > 1 {
+		return "", errTwoHeaders
+	}
+	line := lines[0]
+	scheme, rest, found := strings.Cut(line, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		if meantAsBearer(line[:min(len(line), maxToken)]) {
+			return "", errCredentials
+		}
+		return "", errOtherScheme
+	}
+	token := strings.TrimLeft(rest, " ")
+	if !found {
+		return "", errCredentials
+	}
+	return token, nil
+}
+
+// meantAsBearer tells a bearer token that was sent the wrong way from another
+// scheme: by the word Bearer where the field line, or one that was folded into it,
+// began; or by a scheme that is none, such as a token without the word before it.
+func meantAsBearer(line string) bool {
+	scheme, _, _ := strings.Cut(line, " ")
+	if strings.ContainsFunc(scheme, func(r rune) bool {
+		return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}) {
+		return true
+	}
+	for part := range strings.SplitSeq(line, ",") {
+		if hasPrefixFold(strings.TrimSpace(part), "bearer") {
+			return true
+		}
+	}
+	return false
+}
+
+// isToken68 tells whether s is a token68 (RFC 9110 section 11.2).
+func isToken68(s string) bool {
+	s = strings.TrimRight(s, "=")
+	for i := range len(s) {
+		if !token68[s[i]] {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// token68 are its characters.
+var token68 = func() (table [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/") {
+		table[c] = true
+	}
+	return
+}()
