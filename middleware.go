@@ -87,6 +87,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case h.reportOnly && (d.err != nil || fromContext(r.Context()) != nil):
 		giveBack(r, d.inner) // a requirement may have parsed a form
 		d.inner = r
+		if d.event != nil {
+			v.observe(r.Context(), *d.event)
+		}
 		h.next.ServeHTTP(w, r)
 	case d.err == nil:
 		// A Require inside of what only reports finds nothing to build upon.

@@ -544,6 +544,7 @@ func TestOneEventARequest(t *testing.T) {
 			{"refused by the second", logto.Require(v, slow)(logto.Require(v, slow, logto.Scopes("x"))(ok)), "[missing_scope 2s false]", "[]"},
 			{"authenticated within", logto.Require(v, slow)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = v.Authenticate(r, slow) })), "[ 2s false]", "[]"},
 			{"reported within", logto.Require(v, slow)(logto.InsecureReportOnly(v, logto.Scopes("x"))(ok)), "[missing_scope 0s true  1s false]", "[]"},
+			{"reported within, and would be accepted", logto.Require(v, slow)(logto.InsecureReportOnly(v)(ok)), "[ 0s true  1s false]", "[]"},
 			{"another verifier within", logto.Require(v, slow)(logto.Require(w, slow)(ok)), "[ 1s false]", "[ 1s false]"},
 		} {
 			_, _ = seen.take(), other.take()
