@@ -34,16 +34,8 @@ type Answer struct {
 	Description string      // a sentence for the client, which tells nothing secret
 }
 
-// AnswerTo tells how [WriteError] would answer, for bodies and frameworks of one's own. A
-// handler that writes problem+json (RFC 9457):
-//
-//	cfg.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
-//		a := logto.AnswerTo(r, err)
-//		maps.Copy(w.Header(), a.Header)
-//		w.Header().Set("Content-Type", "application/problem+json")
-//		w.WriteHeader(a.Status)
-//		json.NewEncoder(w).Encode(map[string]any{"title": a.Description, "status": a.Status, "code": a.Error})
-//	}
+// AnswerTo tells how [WriteError] would answer, for frameworks and for bodies of one's own,
+// such as problem+json (RFC 9457): see the example.
 func AnswerTo(r *http.Request, err error) Answer {
 	reason := reasonOf(err)
 	a := Answer{Status: reason.Status, Header: http.Header{}, Error: reason.Error, Description: reason.Sentence}
@@ -58,7 +50,7 @@ func realmFor(r *http.Request, err error) string {
 		return e.Realm
 	}
 	if s := fromContext(r.Context()); s != nil && s.verifier != nil {
-		return s.verifier.challenge
+		return s.verifier.challenges[""]
 	}
 	return `Bearer realm="api"`
 }

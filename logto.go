@@ -21,7 +21,6 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
-	"slices"
 	"sync"
 	"time"
 
@@ -136,8 +135,9 @@ type Verifier struct {
 	cfg     Config    // of the service as a whole
 	tenants []*tenant // one at least, the first of which is cfg's
 	tokens  *tokenCache
-	// challenge is how each WWW-Authenticate begins, of a route that names no audience.
-	challenge  string
+	// challenges are how each WWW-Authenticate begins, by the audience that the route names;
+	// "" is for routes that name none.
+	challenges map[string]string
 	signatures chan struct{} // bounds the signature checks that run at once
 	queued     chan struct{} // bounds those that wait
 	log        *loglimit.Log
@@ -158,10 +158,21 @@ func New(cfg Config, others ...Config) (*Verifier, error) {
 		return nil, err
 	}
 	cfg = first.cfg
-	if cfg.Leeway == 0 {
+	switch {
+	case cfg.Leeway > maxLeeway:
+		return nil, policy.Refuse("Config.Leeway is %v; it can't be over %v: set the clock right instead", cfg.Leeway, maxLeeway)
+	case cfg.Leeway == 0:
 		cfg.Leeway = policy.Leeway
 	}
 	cfg.Leeway = max(cfg.Leeway, 0)
+	if !policy.IsUserAgent(cfg.UserAgent) {
+		return nil, policy.Refuse("Config.UserAgent has characters that don't belong there: write it as in orders/1.2")
+	}
+	if cfg.ResourceMetadataURL != "" {
+		if err := policy.CheckResourceMetadataURL(cfg.ResourceMetadataURL); err != nil {
+			return nil, err
+		}
+	}
 	cpus := runtime.GOMAXPROCS(0)
 	v := &Verifier{cfg: cfg, tenants: []*tenant{first}, tokens: newTokenCache(cfg.CacheSize),
 		signatures: make(chan struct{}, cpus), queued: make(chan struct{}, max(minQueue, maxQueue*cpus))}
@@ -175,18 +186,7 @@ func New(cfg Config, others ...Config) (*Verifier, error) {
 		}
 		v.tenants = append(v.tenants, t)
 	}
-	switch {
-	case cfg.Leeway > maxLeeway:
-		return nil, policy.Refuse("Config.Leeway is %v; it can't be over %v: set the clock right instead", cfg.Leeway, maxLeeway)
-	case !policy.IsUserAgent(cfg.UserAgent):
-		return nil, policy.Refuse("Config.UserAgent has characters that don't belong there: write it as in orders/1.2")
-	}
-	if cfg.ResourceMetadataURL != "" {
-		if err := policy.CheckResourceMetadataURL(cfg.ResourceMetadataURL); err != nil {
-			return nil, err
-		}
-	}
-	v.challenge = v.challengeOf("")
+	v.challenges = challengesOf(&cfg, v.tenants)
 	v.log = &loglimit.Log{Logger: v.logger, Summary: "logto: lines left out", Kind: "reason"}
 	for _, t := range v.tenants {
 		t.keys = newKeyCache(t, &cfg, v.logger)
@@ -194,19 +194,22 @@ func New(cfg Config, others ...Config) (*Verifier, error) {
 	return v, nil
 }
 
-// challengeOf is how the challenges of an audience's routes begin; "" is any.
-func (v *Verifier) challengeOf(audience string) string {
-	switch {
-	case audience == "" && v.challenge != "":
-		return v.challenge
-	case v.cfg.ResourceMetadataURL == "":
-		return `Bearer realm="` + v.cfg.Issuers[0] + `"`
+// challengesOf has one for each audience, and for "".
+func challengesOf(cfg *Config, tenants []*tenant) map[string]string {
+	all := map[string]string{}
+	add := func(audience string) {
+		all[audience] = `Bearer realm="` + cfg.Issuers[0] + `"`
+		if cfg.ResourceMetadataURL != "" {
+			all[audience] += `, resource_metadata="` + policy.ResourceMetadataURL(cfg.ResourceMetadataURL, audience) + `"`
+		}
 	}
-	return `Bearer realm="` + v.cfg.Issuers[0] + `", resource_metadata="` + policy.ResourceMetadataURL(v.cfg.ResourceMetadataURL, audience) + `"`
-}
-
-func (v *Verifier) hasAudience(audience string) bool {
-	return slices.ContainsFunc(v.tenants, func(t *tenant) bool { return slices.Contains(t.cfg.Audiences, audience) })
+	add("")
+	for _, t := range tenants {
+		for _, audience := range t.cfg.Audiences {
+			add(audience)
+		}
+	}
+	return all
 }
 
 func (v *Verifier) logger() *slog.Logger {
@@ -236,9 +239,6 @@ func (v *Verifier) Refresh(ctx context.Context) error {
 		})
 	}
 	all.Wait()
-	if len(errs) == 1 {
-		return errs[0]
-	}
 	return errors.Join(errs...)
 }
 

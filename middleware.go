@@ -24,7 +24,7 @@ import (
 // Require inside of Require, for a stricter route in a protected subtree,
 // verifies a token once. Require panics if v is nil or a requirement empty.
 func Require(v *Verifier, reqs ...Requirement) func(http.Handler) http.Handler {
-	return middleware(route{verifier: v, requirements: newRequirements(reqs)})
+	return middleware(newRoute(v, reqs))
 }
 
 // Optional returns middleware that lets a request without a token through as
@@ -32,7 +32,9 @@ func Require(v *Verifier, reqs ...Requirement) func(http.Handler) http.Handler {
 // requirements, is refused as by [Require], so that no client takes itself for signed in
 // when it isn't. The answer has Vary: Authorization, for caches.
 func Optional(v *Verifier, reqs ...Requirement) func(http.Handler) http.Handler {
-	return middleware(route{verifier: v, optional: true, requirements: newRequirements(reqs)})
+	rt := newRoute(v, reqs)
+	rt.optional = true
+	return middleware(rt)
 }
 
 // InsecureReportOnly returns middleware that protects nothing: every request goes
@@ -44,16 +46,12 @@ func Optional(v *Verifier, reqs ...Requirement) func(http.Handler) http.Handler 
 // calling, the handler finds claims if the token is good and meets the requirements,
 // else none. Where one has, inside of it or around it, nothing changes.
 func InsecureReportOnly(v *Verifier, reqs ...Requirement) func(http.Handler) http.Handler {
-	return middleware(route{verifier: v, reportOnly: true, requirements: newRequirements(reqs)})
+	rt := newRoute(v, reqs)
+	rt.reportOnly = true
+	return middleware(rt)
 }
 
 func middleware(rt route) func(http.Handler) http.Handler {
-	if rt.verifier == nil {
-		panic("logto: the verifier is nil: was the error of logto.New looked at?")
-	}
-	if audience := rt.requirements.audience; audience != "" && !rt.verifier.hasAudience(audience) {
-		panic(fmt.Sprintf("logto: Audience(%q): Config.Audiences has no such audience", audience))
-	}
 	return func(next http.Handler) http.Handler {
 		if next == nil {
 			panic("logto: there is no handler to put the middleware around")
@@ -62,12 +60,26 @@ func middleware(rt route) func(http.Handler) http.Handler {
 	}
 }
 
-// route is one use of Require, Optional or InsecureReportOnly.
+// route is one use of Require, Optional, InsecureReportOnly or Authenticate.
 type route struct {
 	verifier     *Verifier
 	optional     bool
 	reportOnly   bool
 	requirements requirements
+	challenge    string // how its challenges begin
+}
+
+func newRoute(v *Verifier, reqs []Requirement) route {
+	if v == nil {
+		panic("logto: the verifier is nil: was the error of logto.New looked at?")
+	}
+	rt := route{verifier: v, requirements: newRequirements(reqs)}
+	challenge, known := v.challenges[rt.requirements.audience]
+	if !known {
+		panic(fmt.Sprintf("logto: Audience(%q): Config.Audiences has no such audience", rt.requirements.audience))
+	}
+	rt.challenge = challenge
+	return rt
 }
 
 // handler is a route with what it protects.
@@ -133,10 +145,10 @@ func (rt *route) varies() string {
 // It gives the claims of a token that is good and meets all requirements, or the error that
 // an ErrorHandler gets: [ErrNoToken], [ErrExpired], [ErrRevoked], [ErrInvalidToken],
 // [ErrForbidden] or [ErrUnavailable]. [AnswerTo] tells the answer. As Require, it logs what
-// it refuses and tells the Observer. Hand the claims on by [NewContext]. It panics if a
-// requirement is empty.
+// it refuses and tells the Observer. Hand the claims on by [NewContext]. It panics as
+// Require does.
 func (v *Verifier) Authenticate(r *http.Request, reqs ...Requirement) (*Claims, error) {
-	rt := route{verifier: v, requirements: newRequirements(reqs)}
+	rt := newRoute(v, reqs)
 	d := rt.decide(r)
 	giveBack(r, d.inner)
 	if d.err != nil {
@@ -217,7 +229,7 @@ func (rt *route) challenged(err error) error {
 		return err
 	}
 	own := *e // many are shared
-	own.Realm, own.Scope = rt.verifier.challengeOf(rt.requirements.audience), rt.requirements.scope
+	own.Realm, own.Scope = rt.challenge, rt.requirements.scope
 	return &own
 }
 

@@ -141,6 +141,8 @@ func mustScopes(scopes []string) []string {
 // audience alone. Where Config.ResourceMetadataURL is set, the route's challenges name this
 // resource's metadata: at the same host, by the path of the audience (RFC 9728 section 3.1).
 //
+// In an ErrorHandler, [FromContext] doesn't find the claims of a token that it refuses.
+//
 // It panics if audience is empty; [Require] panics if it is none of the Audiences.
 func Audience(audience string) Requirement {
 	if audience == "" {

@@ -84,7 +84,7 @@ func (v *Verifier) verify(ctx context.Context, token string, known *verified) (_
 	return t, false, err
 }
 
-// judge is the verdict with whom it is about: nobody, if the token proves nothing.
+// judge is the verdict, with whom it is about: nobody, if the token proves nothing now.
 func (v *Verifier) judge(t *verified) (*verified, error) {
 	err := v.verdict(t)
 	if err != nil && !errors.Is(err, ErrRevoked) {
@@ -132,8 +132,8 @@ func (v *Verifier) current(t *verified) error {
 	return t.from.keys.stillPublished(t.key, t.claims.issuedAt)
 }
 
-// keyFor looks up a key of the Logto that the token says it is from, for which it may wait: but not for a token that is refused
-// by its times anyway.
+// keyFor looks up a key of the Logto that the token says it is from. It may wait for it,
+// but not for a token that is refused by its times anyway.
 func (v *Verifier) keyFor(ctx context.Context, from *tenant, c *Claims, id string) (*jwk.Key, error) {
 	if err := v.checkTimes(c, time.Now()); err != nil {
 		return nil, err

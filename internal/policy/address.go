@@ -183,7 +183,7 @@ func ResourceMetadataURL(configured, audience string) string {
 	if err != nil || configuredErr != nil || a.Scheme != "https" && a.Scheme != "http" || !isPlainASCII(audience) {
 		return configured
 	}
-	path := ResourceMetadataPath
+	path := "/.well-known/oauth-protected-resource"
 	if a.Path != "/" {
 		path += a.EscapedPath()
 	}
@@ -192,9 +192,6 @@ func ResourceMetadataURL(configured, audience string) string {
 	}
 	return c.Scheme + "://" + c.Host + path
 }
-
-// ResourceMetadataPath is the well-known path of Protected Resource Metadata.
-const ResourceMetadataPath = "/.well-known/oauth-protected-resource"
 
 // isPlainASCII tells whether a text can stand in a quoted string of a challenge.
 func isPlainASCII(s string) bool {
