@@ -99,9 +99,6 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case h.reportOnly && (d.err != nil || fromContext(r.Context()) != nil):
 		giveBack(r, d.inner) // a requirement may have parsed a form
 		d.inner = r
-		if d.event != nil {
-			v.observe(r.Context(), *d.event)
-		}
 		h.next.ServeHTTP(w, r)
 	case d.err == nil:
 		// A Require inside of what only reports finds nothing to build upon.
@@ -166,10 +163,11 @@ type decision struct {
 	state  *state        // in that context; nil if the token was refused
 	claims *Claims       // of a token that is good, or was revoked; nil of others
 	err    error
-	event  *Event // of an accepted request, yet to be observed; nil if nobody wants to know
+	event  *Event // of a request that is let in, yet to be observed; nil if nobody wants to know
 }
 
-// decide logs and observes a refusal. What is accepted is for the caller to observe.
+// decide logs and observes a refusal, and observes what only reports. What is let in is for
+// the caller to observe.
 func (rt *route) decide(r *http.Request) decision {
 	v := rt.verifier
 	var start time.Time
@@ -185,7 +183,8 @@ func (rt *route) decide(r *http.Request) decision {
 		if s.claims != nil {
 			err = rt.requirements.refuse(d.inner, s.claims, s.organization)
 			if err == nil && rt.requirements.slow {
-				err = v.verdict(s.token) // whoever waited passes it
+				t, err = v.judge(s.token) // whoever waited passes it
+				d.claims = t.known()
 			}
 		}
 	}
@@ -196,7 +195,7 @@ func (rt *route) decide(r *http.Request) decision {
 		e := Event{Reason: Reason(d.err), Err: d.err, Claims: d.claims, Duration: time.Since(start), Remembered: remembered,
 			Anonymous: err == nil && s.claims == nil, ReportOnly: rt.reportOnly}
 		rt.takeOver(r, &e)
-		if err != nil {
+		if err != nil || rt.reportOnly {
 			v.observe(r.Context(), e)
 		} else {
 			accepted := e

@@ -545,6 +545,7 @@ func TestOneEventARequest(t *testing.T) {
 			{"authenticated within", logto.Require(v, slow)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = v.Authenticate(r, slow) })), "[ 2s false]", "[]"},
 			{"reported within", logto.Require(v, slow)(logto.InsecureReportOnly(v, logto.Scopes("x"))(ok)), "[missing_scope 0s true  1s false]", "[]"},
 			{"reported within, and would be accepted", logto.Require(v, slow)(logto.InsecureReportOnly(v)(ok)), "[ 0s true  1s false]", "[]"},
+			{"reported around", logto.InsecureReportOnly(v, slow)(logto.Require(v, slow)(ok)), "[ 1s false  1s true]", "[]"},
 			{"another verifier within", logto.Require(v, slow)(logto.Require(w, slow)(ok)), "[ 1s false]", "[ 1s false]"},
 		} {
 			_, _ = seen.take(), other.take()
@@ -566,4 +567,49 @@ func told(events []logto.Event) string {
 		}
 	}
 	return "[" + strings.Join(all, " ") + "]"
+}
+
+// Who it was is told of what goes bad while a Check runs as of what was bad before: of a
+// revoked token, and of no other.
+func TestKnownAfterAWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := logtotest.NewIssuer(t)
+		seen := &events{}
+		revoked, wait := error(nil), func() {}
+		cfg := issuer.Config()
+		cfg.Logger, cfg.Observer = capture, seen.observe
+		cfg.Revoked = func(*logto.Claims) error { return revoked }
+		handled := 0
+		cfg.ErrorHandler = func(_ http.ResponseWriter, r *http.Request, _ error) {
+			handled++
+			if _, ok := logto.FromContext(r.Context()); ok {
+				t.Error("the ErrorHandler finds claims")
+			}
+		}
+		v := newVerifier(t, cfg)
+		h := logto.Require(v, logto.Check(func(*http.Request, *logto.Claims) error { wait(); return nil }))(http.NotFoundHandler())
+		for _, test := range []struct {
+			reason, user string
+			wait         func()
+		}{
+			{"expired", "", func() { time.Sleep(time.Hour + 31*time.Second) }},
+			{"revocation_unavailable", "", func() { revoked = errors.New("no list") }},
+			{"revoked", "alice", func() { revoked = logto.ErrRevoked }},
+		} {
+			revoked, wait = nil, test.wait
+			token := issuer.Token(logtotest.Token{User: "alice"})
+			for _, when := range []string{"while it waits", "before"} {
+				_ = seen.take()
+				serve(h, token)
+				synctest.Wait()
+				told := slices.DeleteFunc(seen.take(), func(e logto.Event) bool { return e.Fetch })
+				if len(told) != 1 || told[0].Reason != test.reason || told[0].UserID() != test.user {
+					t.Errorf("%s %s: %+v", test.reason, when, told)
+				}
+			}
+		}
+		if handled != 6 {
+			t.Errorf("%d refusals handled", handled)
+		}
+	})
 }
