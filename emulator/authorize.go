@@ -46,18 +46,11 @@ func (s *Server) demandOf(form url.Values) (*demand, error) {
 	}
 	d := &demand{
 		client: client, redirect: form.Get("redirect_uri"), mode: form.Get("response_mode"), state: form.Get("state"),
-		scopes: strings.Fields(form.Get("scope")), prompts: strings.Fields(form.Get("prompt")), hint: form.Get("login_hint"),
+		scopes: strings.Fields(form.Get("scope")), resources: resourcesIn(form), prompts: strings.Fields(form.Get("prompt")), hint: form.Get("login_hint"),
 		challenge: form.Get("code_challenge"), nonce: form.Get("nonce"), maxAge: -1, raw: form,
 	}
 	if d.mode == "" {
 		d.mode = "query"
-	}
-	for _, list := range form["resource"] { // a,b is two, in Logto
-		for indicator := range strings.SplitSeq(list, ",") {
-			if indicator = strings.TrimSpace(indicator); indicator != "" && !slices.Contains(d.resources, indicator) {
-				d.resources = append(d.resources, indicator)
-			}
-		}
 	}
 	if text := form.Get("max_age"); text != "" {
 		age, err := strconv.ParseInt(text, 10, 32)

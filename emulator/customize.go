@@ -13,13 +13,12 @@ var protected = []string{"iss", "aud", "sub", "exp", "iat", "jti", "scope", "cli
 // It is a new map.
 func (s *Server) custom(q request, standard map[string]any) map[string]any {
 	template := s.tenant.JWTCustomizer.ClientCredentials
-	about := map[string]any{"token": standard, "context": map[string]any{}}
+	context := map[string]any{"application": map[string]any{"id": q.client.ID, "name": q.client.Name, "type": q.client.Type}}
 	if q.user != nil {
 		template = s.tenant.JWTCustomizer.AccessToken
-		about["context"] = map[string]any{"user": s.tenant.described(q.user)}
-	} else {
-		about["context"] = map[string]any{"application": map[string]any{"id": q.client.ID, "name": q.client.Name, "type": q.client.Type}}
+		context = map[string]any{"user": s.tenant.described(q.user)}
 	}
+	about := map[string]any{"token": standard, "context": context}
 	filled := map[string]any{}
 	for name, value := range template {
 		if v, ok := fill(value, about); ok {

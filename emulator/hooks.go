@@ -8,12 +8,12 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/seed-70fe37f4/logto/internal/mint"
+	"github.com/seed-70fe37f4/logto/internal/policy"
 )
 
 // An event is something that Logto sends webhooks of.
@@ -63,7 +63,7 @@ func (s *Server) send(e event) []*delivery {
 			s.logger.Error("emulator: an event can't be written", "event", e.name, "error", err)
 			continue
 		}
-		d := &delivery{ID: s.log.id(), Time: time.Now(), Event: e.name, To: h.ID, URL: shownAddress(h.Config.URL), Body: body, tried: make(chan struct{})}
+		d := &delivery{ID: s.log.id(), Time: time.Now(), Event: e.name, To: h.ID, URL: policy.Shown(h.Config.URL), Body: body, tried: make(chan struct{})}
 		s.log.Deliveries = last(append(s.log.Deliveries, d))
 		all = append(all, d)
 		if s.faultAt("hooks", "lose") {
@@ -201,29 +201,12 @@ func (s *Server) attempt(d *delivery, limit time.Duration, build func() (*http.R
 		}
 	}
 	if err != nil {
-		problem = withoutAddress(err)
+		problem = policy.ShownError(err).Error()
 	}
 	s.mu.Lock()
 	d.Attempts++
 	d.Status, d.Problem = status, problem
 	s.mu.Unlock()
-}
-
-// shownAddress is an address without what may be secret in it.
-func shownAddress(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "?"
-	}
-	return u.Scheme + "://" + u.Host + u.Path
-}
-
-// withoutAddress is an error of a client without the address, whose query may be secret.
-func withoutAddress(err error) string {
-	if e, ok := err.(*url.Error); ok {
-		err = e.Err
-	}
-	return err.Error()
 }
 
 // sendInteraction sends the event of a sign-in, or those of a registration.
@@ -249,14 +232,16 @@ func addressOf(r *http.Request) string {
 	return "127.0.0.1"
 }
 
+// orNull is how Logto writes a text that isn't there.
+func orNull(text string) any {
+	if text == "" {
+		return nil
+	}
+	return text
+}
+
 // account is a user as Logto's events have it.
 func account(u *user) map[string]any {
-	orNull := func(text string) any {
-		if text == "" {
-			return nil
-		}
-		return text
-	}
 	var signedIn any
 	if u.LastSignInAt != 0 {
 		signedIn = u.LastSignInAt

@@ -100,13 +100,8 @@ func newIssued() (*issued, error) {
 
 // fill makes the maps that a file may lack.
 func (i *issued) fill() {
-	for _, m := range []func(){
-		func() { i.Sessions = orEmpty(i.Sessions) }, func() { i.Grants = orEmpty(i.Grants) },
-		func() { i.Codes = orEmpty(i.Codes) }, func() { i.Refresh = orEmpty(i.Refresh) },
-		func() { i.Opaque = orEmpty(i.Opaque) }, func() { i.Subjects = orEmpty(i.Subjects) },
-	} {
-		m()
-	}
+	i.Sessions, i.Grants, i.Codes = orEmpty(i.Sessions), orEmpty(i.Grants), orEmpty(i.Codes)
+	i.Refresh, i.Opaque, i.Subjects = orEmpty(i.Refresh), orEmpty(i.Opaque), orEmpty(i.Subjects)
 }
 
 func orEmpty[V any](m map[string]V) map[string]V {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed-70fe37f4/logto/internal/mint"
+	"github.com/seed-70fe37f4/logto/internal/policy"
 )
 
 // logoutWait is how long a receiver of logout tokens can delay a user's sign-out, as in
@@ -122,7 +123,7 @@ func (s *Server) tellLogout(tokens []logoutToken) {
 	done := make(chan *delivery, len(tokens))
 	for _, t := range tokens {
 		go func() {
-			d := &delivery{Time: time.Now(), Event: "back-channel logout", To: t.client, URL: shownAddress(t.address)}
+			d := &delivery{Time: time.Now(), Event: "back-channel logout", To: t.client, URL: policy.Shown(t.address)}
 			body := url.Values{"logout_token": {t.token}}.Encode()
 			s.attempt(d, logoutWait, func() (*http.Request, error) {
 				r, err := http.NewRequest(http.MethodPost, t.address, strings.NewReader(body))

@@ -40,7 +40,7 @@ func (s *Server) accessToken(q request) (map[string]any, error) {
 	if q.user != nil || len(scopes) > 0 {
 		answer["scope"] = strings.Join(scopes, " ")
 	}
-	audience := q.to.audience(mint.OrganizationAudience)
+	audience := q.to.audience()
 	if audience == "" {
 		id := mint.Opaque()
 		s.issued.Opaque[id] = &opaqueToken{Grant: q.grant, User: subject, Client: q.client.ID, Scopes: scopes, Issued: now, Expires: now.Add(life)}
@@ -141,12 +141,6 @@ func (s *Server) addIDToken(answer map[string]any, client *application, u *user,
 // names).
 func (t *tenant) userClaims(u *user, scopes []string, userinfo bool) map[string]any {
 	claims := map[string]any{"sub": u.ID}
-	orNull := func(text string) any {
-		if text == "" {
-			return nil
-		}
-		return text
-	}
 	for _, scope := range scopes {
 		switch scope {
 		case "profile":

@@ -188,73 +188,77 @@ func (s *Server) deleteOrganization(a struct {
 		map[string]string{"id": o.ID}, nil)), nil
 }
 
-// membersOf gives the list that the arguments are about, the ID in it, and the words of
-// Logto's event.
-func membersOf(o *organization, a memberArgs) (list *[]*member, id, path, ids string, err error) {
-	switch {
-	case (a.User == "") == (a.Application == ""):
-		return nil, "", "", "", fmt.Errorf("say user or application")
-	case a.User != "":
-		return &o.Users, a.User, "users", "UserIds", nil
+// A membership is what memberArgs are about.
+type membership struct {
+	organization     *organization
+	list             *[]*member
+	id               string
+	member           *member // nil if there is none
+	path, ids, param string  // the words of Logto's event
+}
+
+func (s *Server) membershipOf(a memberArgs) (*membership, error) {
+	o, err := s.organizationOf(a.Organization)
+	if err != nil {
+		return nil, err
 	}
-	return &o.Applications, a.Application, "applications", "ApplicationIds", nil
+	if (a.User == "") == (a.Application == "") {
+		return nil, fmt.Errorf("say user or application")
+	}
+	m := &membership{o, &o.Users, a.User, nil, "users", "UserIds", "userId"}
+	if a.User == "" {
+		m = &membership{o, &o.Applications, a.Application, nil, "applications", "ApplicationIds", "applicationId"}
+	}
+	m.member = find(*m.list, func(m *member) string { return m.ID }, m.id)
+	return m, nil
+}
+
+func (m *membership) missing() error {
+	return fmt.Errorf("%s is no member of %s", m.id, m.organization.ID)
 }
 
 func (s *Server) addMember(a memberArgs) (any, []*delivery, error) {
-	o, err := s.organizationOf(a.Organization)
+	m, err := s.membershipOf(a)
 	if err != nil {
 		return nil, nil, err
 	}
-	list, id, path, ids, err := membersOf(o, a)
-	if err != nil {
-		return nil, nil, err
-	}
-	before := *list
-	*list = append(slices.Clone(before), &member{ID: id, OrganizationRoles: a.OrganizationRoles})
+	before, in := *m.list, m.organization.ID
+	*m.list = append(slices.Clone(before), &member{ID: m.id, OrganizationRoles: a.OrganizationRoles})
 	if err := s.tenant.checkOrganizations(); err != nil {
-		*list = before
+		*m.list = before
 		return nil, nil, err
 	}
-	return nil, s.send(managed("Organization.Membership.Updated", http.MethodPost, "/organizations/"+o.ID+"/"+path, "/organizations/:id/"+path, http.StatusCreated,
-		map[string]string{"id": o.ID}, map[string]any{"organizationId": o.ID, "added" + ids: []string{id}})), nil
+	return nil, s.send(managed("Organization.Membership.Updated", http.MethodPost, "/organizations/"+in+"/"+m.path, "/organizations/:id/"+m.path, http.StatusCreated,
+		map[string]string{"id": in}, map[string]any{"organizationId": in, "added" + m.ids: []string{m.id}})), nil
 }
 
 func (s *Server) removeMember(a memberArgs) (any, []*delivery, error) {
-	o, err := s.organizationOf(a.Organization)
-	if err != nil {
+	m, err := s.membershipOf(a)
+	switch {
+	case err != nil:
 		return nil, nil, err
+	case m.member == nil:
+		return nil, nil, m.missing()
 	}
-	list, id, path, ids, err := membersOf(o, a)
-	if err != nil {
-		return nil, nil, err
-	}
-	if find(*list, func(m *member) string { return m.ID }, id) == nil {
-		return nil, nil, fmt.Errorf("%s is no member of %s", id, o.ID)
-	}
-	*list = slices.DeleteFunc(*list, func(m *member) bool { return m.ID == id })
-	param := map[bool]string{true: "userId", false: "applicationId"}[a.User != ""]
-	return nil, s.send(managed("Organization.Membership.Updated", http.MethodDelete, "/organizations/"+o.ID+"/"+path+"/"+id, "/organizations/:id/"+path+"/:"+param, http.StatusNoContent,
-		map[string]string{"id": o.ID, param: id}, map[string]any{"organizationId": o.ID, "removed" + ids: []string{id}})), nil
+	in := m.organization.ID
+	*m.list = slices.DeleteFunc(*m.list, func(other *member) bool { return other == m.member })
+	return nil, s.send(managed("Organization.Membership.Updated", http.MethodDelete, "/organizations/"+in+"/"+m.path+"/"+m.id, "/organizations/:id/"+m.path+"/:"+m.param, http.StatusNoContent,
+		map[string]string{"id": in, m.param: m.id}, map[string]any{"organizationId": in, "removed" + m.ids: []string{m.id}})), nil
 }
 
 // setMemberRoles sends nothing, as Logto.
 func (s *Server) setMemberRoles(a memberArgs) (any, []*delivery, error) {
-	o, err := s.organizationOf(a.Organization)
-	if err != nil {
+	m, err := s.membershipOf(a)
+	switch {
+	case err != nil:
 		return nil, nil, err
+	case m.member == nil:
+		return nil, nil, m.missing()
 	}
-	list, id, _, _, err := membersOf(o, a)
-	if err != nil {
-		return nil, nil, err
-	}
-	m := find(*list, func(m *member) string { return m.ID }, id)
-	if m == nil {
-		return nil, nil, fmt.Errorf("%s is no member of %s", id, o.ID)
-	}
-	before := m.OrganizationRoles
-	m.OrganizationRoles = a.OrganizationRoles
+	before := m.member.OrganizationRoles
+	m.member.OrganizationRoles = a.OrganizationRoles
 	if err := s.tenant.checkOrganizations(); err != nil {
-		m.OrganizationRoles = before
+		m.member.OrganizationRoles = before
 		return nil, nil, err
 	}
 	return nil, nil, nil

@@ -1,6 +1,10 @@
 package emulator
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/seed-70fe37f4/logto/internal/mint"
+)
 
 // Scopes that Logto itself defines (OpenID Connect's, and its own).
 const (
@@ -92,9 +96,9 @@ type target struct {
 }
 
 // audience is that of the token; "" for an opaque one.
-func (to target) audience(organizationAudience func(string) string) string {
+func (to target) audience() string {
 	if to.resource == "" && to.organization != "" {
-		return organizationAudience(to.organization)
+		return mint.OrganizationAudience(to.organization)
 	}
 	return to.resource
 }

@@ -3,6 +3,7 @@ package emulator
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/seed-70fe37f4/logto/internal/policy"
@@ -90,10 +91,8 @@ func (a *application) allowsOrigin(origin string) bool {
 	if err != nil || originOf(u) != origin || u.Path != "" {
 		return false
 	}
-	for _, allowed := range a.CORSAllowedOrigins {
-		if allowed == origin {
-			return true
-		}
+	if slices.Contains(a.CORSAllowedOrigins, origin) {
+		return true
 	}
 	for _, pattern := range a.RedirectURIs {
 		if before, _, ok := strings.Cut(pattern, anyPort); ok {

@@ -80,8 +80,8 @@ func (s *Server) authenticate(r *http.Request, form url.Values) (*application, e
 	return client, nil
 }
 
-// one gives the only resource that is asked for, "" if none is.
-func one(form url.Values) (string, error) {
+// resourcesIn are those that are asked for, once each: a,b is two, in Logto.
+func resourcesIn(form url.Values) []string {
 	var all []string
 	for _, list := range form["resource"] {
 		for indicator := range strings.SplitSeq(list, ",") {
@@ -90,7 +90,12 @@ func one(form url.Values) (string, error) {
 			}
 		}
 	}
-	switch len(all) {
+	return all
+}
+
+// one gives the only resource that is asked for, "" if none is.
+func one(form url.Values) (string, error) {
+	switch all := resourcesIn(form); len(all) {
 	case 0:
 		return "", nil
 	case 1:
