@@ -145,6 +145,7 @@ func (r *recorder) get(ctx context.Context, address string, timeout time.Duratio
 		return nil, policy.ShownError(err)
 	}
 	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", policy.UserAgent) // a firewall must treat it as the library
 	res, err := client.Do(req)
 	if err != nil {
 		return r.last(), policy.ShownError(err)

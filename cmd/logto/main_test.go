@@ -835,6 +835,20 @@ func TestTLS(t *testing.T) {
 	r.want(t, 1, "FAIL  key", "SSL_CERT_FILE")
 }
 
+// A firewall that blocks Go's default User-Agent blocks neither library nor command.
+func TestUserAgent(t *testing.T) {
+	i := logtotest.NewServer(t)
+	server := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.UserAgent() != "logto-go" {
+			t.Errorf("%s is asked for by %q", r.URL.Path, r.UserAgent())
+		}
+		i.ServeHTTP(w, r)
+	}))
+	flags := []string{"-endpoint", server, "-issuer", i.Endpoint() + "/oidc", "-audience", api}
+	tool(t, "", append([]string{"doctor"}, flags...)...)
+	tool(t, i.Token(logtotest.Token{}), append([]string{"explain"}, flags...)...).want(t, 0, "Accepted")
+}
+
 func TestClock(t *testing.T) {
 	i := logtotest.NewServer(t)
 	var off time.Duration

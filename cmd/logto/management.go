@@ -248,7 +248,9 @@ func retryAfter(h http.Header) time.Duration {
 // that isn't long, else after a second or two.
 func (m *manager) ask(ctx context.Context, check string, limit int, build func() *http.Request) (*answer, *trouble) {
 	for try := 1; ; try++ {
-		a, err := send(ctx, m.client, m.timeout, limit, build())
+		req := build()
+		req.Header.Set("User-Agent", policy.UserAgent)
+		a, err := send(ctx, m.client, m.timeout, limit, req)
 		pause := time.Duration(try) * time.Second
 		t := &trouble{check: check}
 		switch {

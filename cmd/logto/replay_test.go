@@ -98,6 +98,10 @@ func (m *management) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(map[string]string{name: code, "message": "who knows"})
 	}
 	m.bearers = append(m.bearers, r.Header.Get("Authorization"))
+	if r.UserAgent() != "logto-go" { // a firewall in front of it
+		fail(403, "error", "blocked")
+		return
+	}
 	if m.before != nil && m.before(w, r) {
 		return
 	}
