@@ -18,6 +18,7 @@ import (
 
 	"github.com/seed-70fe37f4/logto"
 	"github.com/seed-70fe37f4/logto/observers/internal/labels"
+	"github.com/seed-70fe37f4/logto/observers/internal/observer"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
@@ -72,7 +73,7 @@ func Instrument(cfg *logto.Config, provider metric.MeterProvider, constant ...at
 	if err != nil {
 		return nil, err
 	}
-	observe(cfg, m.observe)
+	observer.Add(cfg, m.observe)
 	return m, nil
 }
 
@@ -82,27 +83,11 @@ func Instrument(cfg *logto.Config, provider metric.MeterProvider, constant ...at
 // is personal data, which goes wherever the spans go: without this call it is in none. An
 // Observer that was set is still called, first. It needs no [Instrument].
 func SpanUserID(cfg *logto.Config) {
-	observe(cfg, func(ctx context.Context, e logto.Event) {
-		if e.Claims == nil || e.Claims.UserID() == "" {
-			return
-		}
-		if span := trace.SpanFromContext(ctx); span.IsRecording() {
-			span.SetAttributes(attribute.String("user.id", e.Claims.UserID()))
+	observer.Add(cfg, func(ctx context.Context, e logto.Event) {
+		if user := e.UserID(); user != "" {
+			trace.SpanFromContext(ctx).SetAttributes(attribute.String("user.id", user))
 		}
 	})
-}
-
-// observe adds an observer to those of the Config.
-func observe(cfg *logto.Config, f func(context.Context, logto.Event)) {
-	before := cfg.Observer
-	if before == nil {
-		cfg.Observer = f
-		return
-	}
-	cfg.Observer = func(ctx context.Context, e logto.Event) {
-		before(ctx, e)
-		f(ctx, e)
-	}
 }
 
 var errNoProvider = errors.New("otellogto: the meter provider is nil: otel.GetMeterProvider() is the global one")

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/seed-70fe37f4/logto/observers/internal/labels"
+	"github.com/seed-70fe37f4/logto/observers/internal/observer"
 	"github.com/seed-70fe37f4/logto/revocation"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -38,13 +39,7 @@ func InstrumentRevocations(cfg *revocation.Config, provider metric.MeterProvider
 	if err != nil {
 		return nil, err
 	}
-	before := cfg.Observer
-	cfg.Observer = func(e revocation.Event) {
-		if before != nil {
-			before(e)
-		}
-		m.observe(e)
-	}
+	observer.AddRevocations(cfg, m.observe)
 	return m, nil
 }
 

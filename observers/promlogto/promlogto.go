@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/seed-70fe37f4/logto"
 	"github.com/seed-70fe37f4/logto/observers/internal/labels"
+	"github.com/seed-70fe37f4/logto/observers/internal/observer"
 )
 
 const (
@@ -62,15 +63,7 @@ func Instrument(cfg *logto.Config, reg prometheus.Registerer) (*Metrics, error) 
 	if err != nil {
 		return nil, err
 	}
-	before := cfg.Observer
-	if before == nil {
-		cfg.Observer = m.observe
-		return m, nil
-	}
-	cfg.Observer = func(ctx context.Context, e logto.Event) {
-		before(ctx, e)
-		m.observe(ctx, e)
-	}
+	observer.Add(cfg, m.observe)
 	return m, nil
 }
 

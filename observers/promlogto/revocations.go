@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/seed-70fe37f4/logto/observers/internal/labels"
+	"github.com/seed-70fe37f4/logto/observers/internal/observer"
 	"github.com/seed-70fe37f4/logto/revocation"
 )
 
@@ -45,13 +46,7 @@ func InstrumentRevocations(cfg *revocation.Config, reg prometheus.Registerer) (*
 	if err != nil {
 		return nil, err
 	}
-	before := cfg.Observer
-	cfg.Observer = func(e revocation.Event) {
-		if before != nil {
-			before(e)
-		}
-		m.events.WithLabelValues(labels.Revocation(e)).Inc()
-	}
+	observer.AddRevocations(cfg, func(e revocation.Event) { m.events.WithLabelValues(labels.Revocation(e)).Inc() })
 	return m, nil
 }
 
