@@ -179,6 +179,7 @@ func TestUploadsLeaveNoFiles(t *testing.T) {
 		for _, panics := range []bool{false, true} {
 			dir := t.TempDir()
 			t.Setenv("TMPDIR", dir)
+			t.Setenv("TMP", dir) // of Windows
 			written := 0
 			upload := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				if err := r.ParseMultipartForm(1); err != nil {
