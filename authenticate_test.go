@@ -218,6 +218,10 @@ func TestTokenFrom(t *testing.T) {
 			w := httptest.NewRecorder()
 			logto.Require(v)(ok).ServeHTTP(w, r)
 			told := seen.take()
+			// An error of BearerToken says that it is the header.
+			if says := strings.Contains(w.Body.String(), "Authorization header"); says != (w.Code == 400 && test.header["Authorization"] != nil) {
+				t.Errorf("body %s", w.Body)
+			}
 			if w.Code != test.status || told[len(told)-1].Reason != test.reason || w.Header().Get("Vary") != "*" {
 				t.Errorf("status %d, events %+v, want %d %s", w.Code, told, test.status, test.reason)
 			}
@@ -335,6 +339,18 @@ func TestAuthenticateGivesBack(t *testing.T) {
 		}))
 		if (err != nil) != (refuse != nil) || r.Form.Get("note") != "x" {
 			t.Errorf("error %v, form %v", err, r.Form)
+		}
+	}
+}
+
+// A token that nobody can send is malformed, whatever its length; one that is too long is not
+// looked through.
+func TestBearerToken(t *testing.T) {
+	for length, malformed := range map[int]bool{1: true, logto.MaxToken: true, logto.MaxToken + 1: false} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Authorization", "Bearer "+strings.Repeat("x", length-1)+":")
+		if token, err := logto.BearerToken(r); (err != nil) != malformed || malformed != (logto.Reason(err) == "malformed_request") || malformed != (token == "") {
+			t.Errorf("%d bytes: %v", length, err)
 		}
 	}
 }

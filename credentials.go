@@ -52,18 +52,14 @@ func bearerToken(h http.Header) (string, error) {
 		return "", errTwoHeaders
 	}
 	line := lines[0]
-	scheme, rest, found := strings.Cut(line, " ")
+	scheme, rest, _ := strings.Cut(line, " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		if meantAsBearer(line[:min(len(line), maxToken)]) {
 			return "", errCredentials
 		}
 		return "", errOtherScheme
 	}
-	token := strings.TrimLeft(rest, " ")
-	if !found {
-		return "", errCredentials
-	}
-	return token, nil
+	return strings.TrimLeft(rest, " "), nil
 }
 
 // meantAsBearer tells a bearer token that was sent the wrong way from another

@@ -98,6 +98,7 @@ func TestContract(t *testing.T) {
 		// Malformed credentials: 400.
 		{"two headers", "/any", []string{"Bearer " + good, "Bearer " + good}, 400, badRequest, ""},
 		{"two headers, Basic first", "/any", []string{"Basic dXNlcjpwYXNz", "Bearer " + good}, 400, badRequest, ""},
+		{"padded", "/any", []string{"Bearer " + good + "="}, 401, invalidToken, ""},
 		{"scheme alone", "/any", []string{"Bearer"}, 400, badRequest, ""},
 		{"scheme and space", "/any", []string{"Bearer "}, 400, badRequest, ""},
 		{"tab", "/any", []string{"Bearer\t" + good}, 400, badRequest, ""},

@@ -182,3 +182,28 @@ func TestOneOfTwoLogtosIsDown(t *testing.T) {
 		t.Errorf("status %+v", s)
 	}
 }
+
+// What is told of the key sets is told of both; and what the caller does with its slices
+// changes nothing.
+func TestTwoLogtosTold(t *testing.T) {
+	first, second := logtotest.NewIssuer(t), logtotest.NewIssuer(t)
+	cfg := first.Config()
+	cfg.Logger = capture
+	cfg.ClientIDs = []string{logtotest.ClientID}
+	staging := another(t, second.Config())
+	v, err := logto.New(cfg, staging)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Audiences[0], cfg.ClientIDs[0], staging.Issuers[0] = "https://other.test", "other", "https://other.test/oidc"
+	second.Fail(logtotest.Body("application/json", strings.Replace(second.KeySet(), `{"keys":[`, `{"keys":[{"kty":"oct","kid":"weak","k":"c2VjcmV0"},`, 1)))
+	if _, err := v.Verify(ctx, second.Token(logtotest.Token{Claims: map[string]any{"iss": "https://staging.example.test/oidc"}})); err != nil {
+		t.Error(err)
+	}
+	if s := v.KeySetStatus(); s.Age == 0 || len(s.KeyIDs) != 1 || len(s.Ignored) != 1 || !strings.Contains(s.Ignored[0], "'weak'") {
+		t.Errorf("of the second alone: %+v", s)
+	}
+	if _, err := v.Verify(ctx, first.Token(logtotest.Token{})); err != nil {
+		t.Error(err)
+	}
+}
