@@ -1,8 +1,8 @@
 // The four values that the page and the API share: from a .env file for a real
-// tenant, else those of the local sign-in.
-import { randomBytes } from 'node:crypto';
+// tenant, else those of the emulator.
 import { loadEnvFile } from 'node:process';
 import { fileURLToPath } from 'node:url';
+import { described } from './emulator.js';
 
 const names = ['LOGTO_ENDPOINT', 'LOGTO_JWKS_URI', 'LOGTO_AUDIENCE', 'LOGTO_CLIENT_ID'];
 
@@ -24,11 +24,13 @@ export function readSettings(env) {
   };
   const missing = names.filter((name) => !env[name]?.trim());
   if (missing.length > 0 && missing.length < names.length) {
-    throw new Error(`Of the four values, these are not set: ${missing.join(', ')}. Set all four in .env, or none for the local sign-in.`);
+    throw new Error(`Of the four values, these are not set: ${missing.join(', ')}. Set all four in .env, or none for the emulator.`);
   }
   const local = missing.length > 0;
+  const emulated = local && described();
+  const address = `http://localhost:${ports.signIn}/emulator`;
   const [endpoint, jwksUri, resource, clientId] = local
-    ? [`http://localhost:${ports.signIn}`, `http://localhost:${ports.signIn}/oidc/jwks`, 'https://api.example.com', 'fullstack-example']
+    ? [address, `${address}/oidc/jwks`, emulated.resource, emulated.clientId]
     : names.map((name) => env[name].trim());
   return {
     local,
@@ -41,7 +43,7 @@ export function readSettings(env) {
     resource, // not to be touched: it is compared byte by byte
     clientId,
     // What webhooks are signed with. A tenant's may be missing: then there are none.
-    signingKey: env.LOGTO_SIGNING_KEY?.trim() || (local ? randomBytes(24).toString('base64url') : ''),
+    signingKey: local ? emulated.signingKey : (env.LOGTO_SIGNING_KEY?.trim() ?? ''),
   };
 }
 

@@ -1,10 +1,15 @@
-// npm start: sign-in, API and page, until Ctrl-C.
+// npm start: emulator, API and page, until Ctrl-C.
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { loadEnv } from './settings.js';
 
-const { start } = await import('./system.js').catch((error) => {
-  if (error.code !== 'ERR_MODULE_NOT_FOUND') throw error;
-  fail(new Error('The packages are not installed: run npm ci first.'));
-});
+// The first start installs the packages.
+if (!existsSync(new URL('node_modules/.package-lock.json', import.meta.url))) {
+  const { status } = spawnSync('npm ci --no-audit --no-fund', { cwd: fileURLToPath(new URL('.', import.meta.url)), stdio: 'inherit', shell: true });
+  if (status !== 0) fail(new Error('The packages can’t be installed; why stands above.'));
+}
+const { start } = await import('./system.js');
 
 let system;
 let status; // how to end, once that is wanted
@@ -20,11 +25,11 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => v
 try {
   system = await start({
     env: loadEnv(),
-    // Ctrl-C reaches the API too, perhaps before this process.
-    exited: (code) =>
+    // Ctrl-C reaches the others too, perhaps before this process.
+    exited: (name, code) =>
       setTimeout(() => {
         if (status !== undefined) return;
-        console.error(`The API has ended (${code}); the others end too.`);
+        console.error(`The ${name} has ended (${code}); the others end too.`);
         void stop(1);
       }, 300),
   });
@@ -40,8 +45,8 @@ const { settings } = system;
 console.log(`
   Page     ${settings.page}   <- open this
   API      ${settings.api}
-  Sign-in  ${settings.endpoint}   ${settings.local ? 'local, sign in as alice with password alice' : 'from .env'}
-${settings.local ? `           ${settings.endpoint}/admin   suspend a user here\n` : ''}
+  Logto    ${settings.endpoint}   ${settings.local ? 'the emulator: sign in as anybody' : 'from .env'}
+${settings.local ? `  Control  ${settings.endpoint}/control   suspend users, rotate keys, make it fail\n` : ''}
   Ctrl-C stops all.
 `);
 

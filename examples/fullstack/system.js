@@ -1,21 +1,21 @@
-// Starts sign-in, API and page together. The end-to-end test uses it too.
+// Starts emulator, API and page together. The end-to-end tests use it too.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, sep } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { createServer } from 'vite';
+import { startEmulator } from './emulator.js';
 import { readSettings } from './settings.js';
-import { startSignIn } from './sign-in/provider.js';
 import { pageConfig } from './vite.config.js';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 
 // start resolves when all three can be used. env is where settings come from;
-// exited is called if the API ends by itself.
+// exited is called with a name and a status if one of them ends by itself.
 export async function start({ env, exited = () => {} }) {
   const settings = readSettings(env);
   const parts = [];
@@ -27,17 +27,14 @@ export async function start({ env, exited = () => {} }) {
   };
   try {
     await checkPorts(settings);
-    const binary = await buildAPI();
-    parts.push(binary);
+    const { directory, stop, path } = await build(settings.local ? ['api', 'logto'] : ['api']);
+    parts.push({ stop });
     if (settings.local) {
-      system.signIn = await startSignIn({
-        ...settings,
-        port: settings.ports.signIn,
-        webhook: { url: `${settings.api}/logto/webhook`, signingKey: settings.signingKey },
-      });
-      parts.push(system.signIn);
+      const emulator = await startEmulator({ binary: path('logto'), directory, settings, exited: (code) => exited('emulator', code) });
+      system.emulator = emulator;
+      parts.push({ stop: emulator.end });
     }
-    system.api = await startAPI({ binary: binary.path, settings, env, exited });
+    system.api = await startAPI({ binary: path('api'), settings, env, exited: (code) => exited('API', code) });
     parts.push(system.api);
     const page = await createServer({ ...pageConfig(settings), configFile: false, logLevel: 'warn', clearScreen: false });
     parts.push({ stop: () => page.close() });
@@ -75,20 +72,24 @@ async function answers(port) {
   return (await Promise.all(tries)).includes(true);
 }
 
-async function buildAPI() {
+const packages = { api: './api', logto: 'github.com/seed-70fe37f4/logto/cmd/logto' };
+
+// build makes commands in a directory that stop removes.
+async function build(commands) {
   const directory = mkdtempSync(join(tmpdir(), 'logto-fullstack-'));
   const stop = () => rmSync(directory, { recursive: true, force: true });
   process.once('exit', stop);
-  const path = join(directory, process.platform === 'win32' ? 'api.exe' : 'api');
   try {
-    const build = spawn('go', ['build', '-o', path, './api'], { cwd: here, stdio: 'inherit' });
-    const [code] = await once(build, 'exit');
-    if (code !== 0) throw new Error('The API does not build; what Go says stands above.');
+    for (const command of commands) {
+      const compiler = spawn('go', ['build', '-o', directory + sep, packages[command]], { cwd: here, stdio: 'inherit' });
+      const [code] = await once(compiler, 'exit');
+      if (code !== 0) throw new Error(`The command ${command} does not build; what Go says stands above.`);
+    }
   } catch (error) {
     stop();
-    throw error.code === 'ENOENT' ? new Error('There is no go command: the API needs Go, see https://go.dev/dl/') : error;
+    throw error.code === 'ENOENT' ? new Error('There is no go command: API and emulator need Go, see https://go.dev/dl/') : error;
   }
-  return { path, stop };
+  return { directory, stop, path: (command) => join(directory, process.platform === 'win32' ? `${command}.exe` : command) };
 }
 
 async function startAPI({ binary, settings, env, exited }) {

@@ -21,4 +21,6 @@ go test ./...
 npm run --silent build
 rm -rf test-results
 node --test web/src/call-with-token.test.js
-node --test --test-concurrency=1 e2e/page.test.js e2e/start.test.js
+# One suite, on the emulator and on oidc-provider at the same time: both mostly wait.
+node --test --test-concurrency=2 e2e/page-on-emulator.test.js e2e/page-on-oidc-provider.test.js
+node --test --test-concurrency=1 e2e/start.test.js

@@ -44,19 +44,14 @@ func run(ctx context.Context, getenv func(string) string) error {
 	if err != nil {
 		return err
 	}
-	var webhook http.Handler
-	if key := getenv("LOGTO_SIGNING_KEY"); key != "" {
-		webhook = list.Webhook(key)
-	} else {
-		log.Print("LOGTO_SIGNING_KEY is not set: without Logto's webhooks a token is good until it expires")
-	}
+	fromLogto := newReceivers(v, list, cfg.ClientIDs, getenv("LOGTO_SIGNING_KEY"))
 	// Not needed, but a wrong address then shows in the log at once. The API
 	// starts all the same: Logto may come up after it.
 	go func() { _ = v.Refresh(ctx) }()
 
 	server := &http.Server{
 		Addr:              getenv("API_ADDR"),
-		Handler:           newHandler(v, webhook, getenv("PAGE_ORIGIN")),
+		Handler:           newHandler(v, fromLogto, getenv("PAGE_ORIGIN")),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      10 * time.Second,
@@ -116,10 +111,27 @@ func configFromEnv(getenv func(string) string) (logto.Config, error) {
 	return cfg, nil
 }
 
+// newReceivers is what Logto calls: its webhook, if there is a signing key, and its
+// back-channel logout.
+func newReceivers(v *logto.Verifier, list *revocation.List, clientIDs []string, signingKey string) http.Handler {
+	mux := http.NewServeMux()
+	// A sign-out in one browser takes back the user's access tokens in all of them.
+	// Those that are still signed in get new ones, and their users notice nothing.
+	mux.Handle("/logto/logout", list.Logout(v, func(t *logto.LogoutToken) []revocation.Revocation {
+		return []revocation.Revocation{{Subject: t.Subject}}
+	}, clientIDs...))
+	if signingKey != "" {
+		mux.Handle("/logto/webhook", list.Webhook(signingKey))
+	} else {
+		log.Print("LOGTO_SIGNING_KEY is not set: without Logto's webhooks a suspended user's token is good until it expires")
+	}
+	return mux
+}
+
 // newHandler is the whole API. CORS is outside of Require: a browser's preflight
-// request carries no token. The webhook, which may be nil, is outside of both: it
-// is Logto that calls it, and its signature says so.
-func newHandler(v *logto.Verifier, webhook http.Handler, pageOrigin string) http.Handler {
+// request carries no token. What Logto itself calls, below /logto/, is outside of both:
+// a signature says that it is Logto.
+func newHandler(v *logto.Verifier, fromLogto http.Handler, pageOrigin string) http.Handler {
 	user := logto.Require(v, logto.Users())
 	reporter := logto.Require(v, logto.Users(), logto.Scopes("read:reports"))
 
@@ -128,9 +140,7 @@ func newHandler(v *logto.Verifier, webhook http.Handler, pageOrigin string) http
 	mux.Handle("GET /api/reports", reporter(http.HandlerFunc(reports)))
 
 	root := http.NewServeMux()
-	if webhook != nil {
-		root.Handle("/logto/webhook", webhook)
-	}
+	root.Handle("/logto/", fromLogto)
 	root.Handle("/", cors.New(cors.Options{
 		AllowedOrigins: []string{pageOrigin},
 		AllowedMethods: []string{http.MethodGet},

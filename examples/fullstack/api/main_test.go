@@ -40,7 +40,7 @@ func newAPI(t *testing.T) (*logtotest.Issuer, http.Handler) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return issuer, newHandler(v, list.Webhook(signingKey), page)
+	return issuer, newHandler(v, newReceivers(v, list, cfg.ClientIDs, signingKey), page)
 }
 
 func TestAPI(t *testing.T) {
@@ -134,6 +134,26 @@ func TestRevoked(t *testing.T) {
 	}
 	if w := hello(martha); w.Code != http.StatusOK {
 		t.Errorf("martha: got %d %s, want 200", w.Code, w.Body)
+	}
+
+	logout := func(token string) int {
+		r := httptest.NewRequest(http.MethodPost, "/logto/logout", strings.NewReader("logout_token="+token))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, r)
+		return w.Code
+	}
+	if got := logout(martha); got != http.StatusBadRequest {
+		t.Errorf("an access token for a logout token: got %d, want 400", got)
+	}
+	if w := hello(martha); w.Code != http.StatusOK {
+		t.Errorf("martha, before her sign-out: got %d %s, want 200", w.Code, w.Body)
+	}
+	if got := logout(issuer.LogoutToken("martha")); got != http.StatusOK {
+		t.Errorf("the logout token: got %d, want 200", got)
+	}
+	if w := hello(martha); w.Code != http.StatusUnauthorized {
+		t.Errorf("martha, signed out: got %d %s, want 401", w.Code, w.Body)
 	}
 }
 

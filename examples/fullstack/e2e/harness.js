@@ -70,13 +70,29 @@ export async function freePorts(count) {
 
 export const heading = (page, name) => page.getByRole('heading', { level: 1, name }).waitFor();
 
-export async function signIn(page, origin, account) {
-  await page.goto(`${origin}/protected`);
-  await page.getByRole('button', { name: 'Sign in' }).click();
-  await page.getByLabel('Username').fill(account.username);
-  await page.getByLabel('Password').fill(account.password);
-  await page.getByRole('button', { name: 'Sign in' }).click();
-  await heading(page, 'Protected page');
+// Vite prepares the page when it is first asked for.
+export async function opened(browser, origin) {
+  const page = await browser.newPage();
+  await page.goto(origin, { timeout: 60_000 });
+  await heading(page, 'Logto and a Go API');
+  await page.close();
+}
+
+// signedOut is what a user sees whose session Logto has ended.
+export async function signedOut(page) {
+  await page.getByRole('alert').getByText('You have been signed out.').waitFor();
+  await heading(page, 'Sign in to see this page');
+  assert.equal(await page.getByRole('button', { name: 'Sign out' }).count(), 0);
+  assert.equal(await page.getByRole('button', { name: 'Say hello' }).count(), 0);
+  assert.equal(await page.evaluate(() => document.activeElement?.textContent), 'Sign in to see this page');
+}
+
+export async function tabTo(page, target) {
+  for (let i = 0; i < 15; i++) {
+    await page.keyboard.press('Tab');
+    if (await target.evaluate((element) => element === document.activeElement)) return;
+  }
+  assert.fail(`the Tab key does not reach ${target}`);
 }
 
 export const hello = (page) => card(page, 'Hello', 'Say hello');

@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after, before } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { startSignIn } from '../sign-in/provider.js';
-import { browserTest, environment, freePorts, hello, launch, signIn } from './harness.js';
+import { browserTest, environment, freePorts, heading, hello, launch } from './harness.js';
+import { startProvider } from './oidc-provider/provider.js';
 
 let browser;
 let directory;
@@ -36,7 +36,7 @@ test('a port that is taken', async () => {
 test('no Go', async () => {
   const { status, stderr } = await run(await environment({ PATH: directory })).ended;
   assert.equal(status, 1);
-  assert.match(stderr, /There is no go command: the API needs Go/);
+  assert.match(stderr, /There is no go command: API and emulator need Go/);
 });
 
 test('some of the four values', async () => {
@@ -50,11 +50,11 @@ test('it prints the addresses, and Ctrl-C ends all three', async () => {
   const command = run(env);
   const out = await command.started;
   for (const port of [env.PAGE_PORT, env.API_PORT, env.SIGN_IN_PORT]) assert.match(out, new RegExp(`http://localhost:${port}\\b`));
-  const [administration] = /http:\S+\/admin/.exec(out);
-  assert.match(await (await fetch(administration)).text(), /<h1>Users<\/h1>/);
+  const [control] = /http:\S+\/control/.exec(out);
+  assert.match(await (await fetch(control)).text(), /<title>Control – Logto emulator<\/title>/);
   assert.equal((await fetch(`http://localhost:${env.PAGE_PORT}/protected`)).status, 200);
   assert.equal((await fetch(`http://localhost:${env.API_PORT}/api/hello`)).status, 401);
-  assert.equal((await fetch(`http://localhost:${env.SIGN_IN_PORT}/oidc/jwks`)).status, 200);
+  assert.equal((await fetch(`http://localhost:${env.SIGN_IN_PORT}/emulator/oidc/jwks`)).status, 200);
   command.child.kill('SIGINT');
   assert.equal((await command.ended).status, 0);
   for (const port of [env.PAGE_PORT, env.API_PORT, env.SIGN_IN_PORT]) {
@@ -75,18 +75,23 @@ browserTest('with the four values in .env, page and API use that tenant', () => 
   ].join('\n'));
   const env = await environment({ ENV_FILE: file });
   const origin = `http://localhost:${env.PAGE_PORT}`;
-  const provider = await startSignIn({ ...tenant, port, page: origin });
+  const provider = await startProvider({ ...tenant, port, page: origin });
   const command = run(env);
   try {
-    assert.match(await command.started, new RegExp(`Sign-in +${tenant.endpoint} +from .env`));
-    await assert.rejects(fetch(`http://localhost:${env.SIGN_IN_PORT}/`), 'there is a local sign-in');
+    assert.match(await command.started, new RegExp(`Logto +${tenant.endpoint} +from .env`));
+    await assert.rejects(fetch(`http://localhost:${env.SIGN_IN_PORT}/`), 'there is an emulator');
     const refused = await fetch(`http://localhost:${env.API_PORT}/api/hello`);
     assert.equal(refused.headers.get('WWW-Authenticate'), `Bearer realm="${tenant.endpoint}/oidc"`);
-    await signIn(page, origin, provider.accounts[0]);
+    await page.goto(`${origin}/protected`);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByLabel('Username').fill('alice');
+    await page.getByLabel('Password').fill('alice');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await heading(page, 'Protected page');
     assert.equal(await hello(page).ask(), 'Hello, k3v9d0alice1!');
     // Without a signing key there is no webhook that anybody could call.
     assert.equal((await fetch(`http://localhost:${env.API_PORT}/logto/webhook`, { method: 'POST' })).status, 404);
-    assert.equal(await page.getByRole('link', { name: 'administrators' }).count(), 0);
+    assert.equal(await page.getByRole('link', { name: 'control page' }).count(), 0);
   } finally {
     command.child.kill('SIGINT');
     await command.ended;

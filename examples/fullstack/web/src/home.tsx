@@ -23,7 +23,7 @@ export function Home() {
         ) : (
           <>
             <h2>Sign in first</h2>
-            <p>{settings.local ? 'A local sign-in takes the place of Logto; its form shows the accounts.' : 'Your Logto tenant signs you in.'}</p>
+            <p>{settings.local ? 'An emulator takes the place of Logto: choose who you are. There are no passwords.' : 'Your Logto tenant signs you in.'}</p>
             <SignInButton />
           </>
         )}

@@ -28,9 +28,9 @@ export function Protected() {
       </Endpoint>
       {settings.local && (
         <p>
-          To see what a page does when Logto takes tokens back, suspend yourself on the{' '}
-          <a href={`${settings.endpoint}/admin`} target="_blank">
-            sign-in’s page for administrators
+          To see what a page does when something goes wrong, suspend yourself, rotate keys or make Logto hang on the{' '}
+          <a href={`${settings.endpoint}/control`} target="_blank">
+            control page
           </a>{' '}
           (a new tab), then press a button here.
         </p>

@@ -1,5 +1,5 @@
 type Settings = {
-  local: boolean; // the sign-in is the local one, no tenant
+  local: boolean; // Logto is the emulator, no tenant
   endpoint: string;
   resource: string;
   clientId: string;

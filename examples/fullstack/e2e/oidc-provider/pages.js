@@ -1,14 +1,14 @@
-// The pages of the local sign-in, in the style of the example's page.
+// The provider's pages, in the style of the example's page.
 import { readFileSync } from 'node:fs';
 
-const style = readFileSync(new URL('../web/src/style.css', import.meta.url), 'utf8');
+const style = readFileSync(new URL('../../web/src/style.css', import.meta.url), 'utf8');
 
 // failure is why the form is shown again.
 export function signInPage({ action, accounts, username = '', failure = '' }) {
   const invalid = failure ? ' aria-invalid="true" aria-describedby="failure"' : '';
   return document('Sign in', `
     <h1>Sign in</h1>
-    <p class="quiet">The local sign-in of this example. With a Logto tenant, its own pages take this place.</p>
+    <p class="quiet">oidc-provider, for the tests of this example.</p>
     ${failure && `<p class="answer bad" id="failure" role="alert">${escape(failure)}</p>`}
     <form method="post" action="${escape(action)}">
       <label for="username">Username</label>
@@ -38,34 +38,6 @@ export function signOutPage(form) {
     <script>document.querySelector('button').click()</script>`);
 }
 
-// delivery is the webhook that was sent last, if one was.
-export function adminPage({ accounts, delivery }) {
-  const button = (account, action, label) => `
-          <form method="post" action="/admin/${action}">
-            <button class="small" name="username" value="${escape(account.username)}">${label}<span class="hidden"> ${escape(account.username)}</span></button>
-          </form>`;
-  return document('Users', `
-    <h1>Users</h1>
-    <p class="quiet">What an administrator does in Logto’s console. Each button changes the account and sends the API the signed webhook that Logto would send.</p>
-    <table>
-      <thead><tr><th scope="col">Username</th><th scope="col">State</th><th scope="col">Actions</th></tr></thead>
-      <tbody>${accounts.map((one) => `
-        <tr>
-          <td>${escape(one.username)}</td>
-          <td>${one.suspended ? 'suspended' : 'active'}</td>
-          <td><div class="row">${one.suspended ? button(one, 'unsuspend', 'Unsuspend') : button(one, 'suspend', 'Suspend')}${button(one, 'set-password', 'Set password')}
-          </div></td>
-        </tr>`).join('')}
-      </tbody>
-    </table>
-    <p class="quiet">A suspended user’s tokens and sessions end. After a new password, here the same one, the access tokens end and the session goes on: the page gets a new token and nobody notices.</p>
-    <h2>The last webhook</h2>
-    <div role="status">${delivery ? `
-      <p><code>${escape(delivery.event)}</code> of ${escape(delivery.username)}</p>
-      <p class="answer ${delivery.ok ? 'good' : 'bad'}">The API’s answer: <strong>${escape(delivery.answer)}</strong></p>` : '<p>None was sent.</p>'}
-    </div>`);
-}
-
 export function errorPage(text, page) {
   return document('Sign-in failed', `
     <h1>Sign-in failed</h1>
@@ -79,7 +51,7 @@ function document(title, content) {
 <head>
   <meta charset="utf-8">
   <meta name="viewport" content="width=device-width, initial-scale=1">
-  <title>${title} – Local sign-in</title>
+  <title>${title} – oidc-provider</title>
   <link rel="icon" href="data:,">
   <style>${style}</style>
 </head>

@@ -1,11 +1,11 @@
-// The local sign-in: npm oidc-provider, the engine inside Logto, set up so that
-// the unmodified @logto/react takes it for Logto. It is for this machine only:
-// its accounts and their passwords are below.
+// npm oidc-provider, the engine inside Logto, set up so that the unmodified
+// @logto/react takes it for Logto: a second opinion beside the emulator, for tests.
+// Its accounts and their passwords are below.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { errors, Provider } from 'oidc-provider';
 import { createMemoryAdapter } from 'oidc-provider/lib/adapters/memory_adapter.js';
-import { adminPage, errorPage, signInPage, signOutPage } from './pages.js';
+import { errorPage, signInPage, signOutPage } from './pages.js';
 import { sendWebhook } from './webhook.js';
 
 // User IDs look like Logto's. The scopes are what the user's roles grant.
@@ -21,13 +21,11 @@ const resourceScopes = ['read:reports'];
 const mount = '/oidc';
 const hour = 3600;
 
-// startSignIn listens on a loopback port. What it returns can rotate the keys,
-// go down and come back: for the end-to-end test. webhook is { url, signingKey };
-// without it none are sent.
-export async function startSignIn({ endpoint, port, page, resource, clientId, webhook }) {
+// startProvider listens on a loopback port. What it returns can rotate the keys, go
+// down and come back. webhook is { url, signingKey }; without it none are sent.
+export async function startProvider({ endpoint, port, page, resource, clientId, webhook }) {
   let keys = [newKey()];
   let server;
-  let delivery; // the last webhook
   const accounts = users.map((one) => ({ ...one, suspended: false, createdAt: Date.now(), updatedAt: Date.now() }));
   const cookieKeys = [randomBytes(32).toString('hex')];
   const { adapter, revokeAll } = revocableMemory();
@@ -80,7 +78,7 @@ export async function startSignIn({ endpoint, port, page, resource, clientId, we
     if (!account) throw new Error(`There is no account ${username}.`);
     await apply(account);
     account.updatedAt = Date.now();
-    if (webhook) delivery = { event, username, ...(await sendWebhook(webhook, event, route, account)) };
+    if (webhook) await sendWebhook(webhook, event, route, account);
   }
 
   function newProvider() {
@@ -173,13 +171,6 @@ export async function startSignIn({ endpoint, port, page, resource, clientId, we
       provider.callback()(req, res);
       return;
     }
-    if (/^\/admin(\/|$)/.test(pathname)) {
-      administer(req, res, pathname.slice('/admin/'.length)).catch((error) => {
-        console.error('sign-in:', error.message);
-        html(res, 400, errorPage('This can’t be done.', page));
-      });
-      return;
-    }
     if (pathname.startsWith('/sign-in/')) {
       interact(req, res).catch((error) => {
         console.error('sign-in:', error.message);
@@ -188,28 +179,6 @@ export async function startSignIn({ endpoint, port, page, resource, clientId, we
       return;
     }
     html(res, 404, errorPage('There is nothing here.', page));
-  }
-
-  // administer is the page of an administrator, who here is anybody on this
-  // machine. Other sites can't press its buttons.
-  async function administer(req, res, action) {
-    if (req.method !== 'POST') return html(res, 200, adminPage({ accounts, delivery }));
-    if (req.headers.origin && req.headers.origin !== endpoint) throw new Error(`a form of ${req.headers.origin}`);
-    const username = new URLSearchParams(await body(req)).get('username');
-    switch (action) {
-      case 'suspend':
-        await signIn.suspend(username);
-        break;
-      case 'unsuspend':
-        await signIn.unsuspend(username);
-        break;
-      case 'set-password':
-        await signIn.setPassword(username, accounts.find((one) => one.username === username)?.password);
-        break;
-      default:
-        throw new Error(`no such action: ${action}`);
-    }
-    res.writeHead(303, { Location: '/admin' }).end();
   }
 
   // interact shows the form, takes what was typed, and gives consent without

@@ -1,0 +1,2 @@
+process.env.ENGINE = 'emulator';
+await import('./page.js');

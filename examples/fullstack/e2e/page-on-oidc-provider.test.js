@@ -1,0 +1,2 @@
+process.env.ENGINE = 'oidc-provider';
+await import('./page.js');
