@@ -15,8 +15,9 @@ import { pageConfig } from './vite.config.js';
 const here = fileURLToPath(new URL('.', import.meta.url));
 
 // start resolves when all three can be used. env is where settings come from;
-// exited is called with a name and a status if one of them ends by itself.
-export async function start({ env, exited = () => {} }) {
+// exited is called with a name and a status if one of them ends by itself. page gives
+// Vite's configuration of another page, by the settings.
+export async function start({ env, exited = () => {}, page: config = pageConfig }) {
   const settings = readSettings(env);
   const parts = [];
   const system = {
@@ -36,7 +37,7 @@ export async function start({ env, exited = () => {} }) {
     }
     system.api = await startAPI({ binary: path('api'), settings, env, exited: (code) => exited('API', code) });
     parts.push(system.api);
-    const page = await createServer({ ...pageConfig(settings), configFile: false, logLevel: 'warn', clearScreen: false });
+    const page = await createServer({ ...config(settings), configFile: false, cacheDir: join(directory, 'vite'), logLevel: 'warn', clearScreen: false });
     parts.push({ stop: () => page.close() });
     await page.listen();
     return system;

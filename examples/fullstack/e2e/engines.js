@@ -7,10 +7,10 @@ import { startProvider } from './oidc-provider/provider.js';
 
 const engines = { emulator, 'oidc-provider': provider };
 
-// engine gives the one of that name, started together with API and page. more are
-// variables of the environment.
-export async function startEngine(name, more) {
-  const engine = await engines[name](more);
+// startEngine gives the one of that name, started together with API and page. more are
+// variables of the environment; page is another page, see system.js.
+export async function startEngine(name, more, page) {
+  const engine = await engines[name](more, page);
   return {
     ...engine,
     // signIn ends on the protected page.
@@ -25,8 +25,8 @@ export async function startEngine(name, more) {
 
 const users = { alice: 'k3v9d0alice1', martha: 'm4n7martha02' };
 
-async function emulator(more) {
-  const system = await start({ env: await environment(more) });
+async function emulator(more, otherPage) {
+  const system = await start({ env: await environment(more), page: otherPage });
   const { control, state } = system.emulator;
   const user = (page, username) => page.getByRole('button', { name: users[username] });
   let restarted = 0; // it forgets its requests

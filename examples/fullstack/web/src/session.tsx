@@ -1,6 +1,7 @@
 import { LogtoClientError, LogtoProvider, LogtoRequestError, useLogto, type LogtoConfig } from '@logto/react';
 import { createContext, useContext, useEffect, useMemo, useState, type ReactNode } from 'react';
 import { withToken } from './call-with-token';
+import { patience } from './patience';
 import { settings } from './settings';
 
 type Session = {
@@ -38,7 +39,12 @@ function Watch({ hasEnded, onEnd, children }: { hasEnded: boolean; onEnd: () => 
   // The SDK's cache knows only of expiry: it has to be cleared of a token that the
   // API refuses.
   const callApi = useMemo(
-    () => withToken({ getToken: () => getAccessToken(settings.resource), dropToken: clearAccessToken }),
+    () =>
+      withToken({
+        // undefined for every failure, as of the SDK itself.
+        getToken: () => patience(getAccessToken(settings.resource)).catch(() => undefined),
+        dropToken: clearAccessToken,
+      }),
     [getAccessToken, clearAccessToken],
   );
 

@@ -1,5 +1,6 @@
 import { useLogto } from '@logto/react';
 import { useEffect, useRef, useState } from 'react';
+import { patience } from './patience';
 
 type Attempt = { busy?: true; failure?: string };
 
@@ -21,7 +22,7 @@ export function useAttempt(run: () => Promise<void>): [Attempt, () => void] {
       if (attempt.busy) return;
       before.current = error;
       setAttempt({ busy: true });
-      void run();
+      patience(run()).catch((late: Error) => setAttempt({ failure: late.message }));
     },
   ];
 }
