@@ -7,10 +7,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -80,8 +78,10 @@ type keySet struct {
 	// when.
 	vanished map[string]clock.Instant
 
+	body        []byte   // as it was published
 	ignored     []string // why keys are, the first of them
 	notModified bool     // by the newest answer
+	given       bool     // by the configuration
 }
 
 func (s *keySet) age(now time.Time) time.Duration { return s.fetched.Until(now) }
@@ -102,8 +102,12 @@ func (s *keySet) doubts(id string, now time.Time) bool {
 
 // proves reports whether this answer proves that a key which is not in it does not
 // exist, for a token issued at the given time: only if it was asked for after that,
-// whatever the two clocks say and whichever of the issuer's replicas has answered.
+// whatever the two clocks say and whichever of the issuer's replicas has answered. What
+// was handed in proves nothing: nobody knows who asked, and when.
 func (s *keySet) proves(issued, now time.Time, leeway time.Duration) bool {
+	if s.given {
+		return false
+	}
 	asked := now.Add(-s.age(now) - s.cached)
 	return !asked.Before(issued.Add(max(leeway, agreeTime)))
 }
@@ -313,16 +317,4 @@ func (c *keyCache) ready() error {
 	}
 	c.fetch(now, forAny)
 	return c.unavailable(nil)
-}
-
-func (c *keyCache) status() KeySetStatus {
-	c.mu.Lock()
-	status := KeySetStatus{Err: c.lastErr}
-	c.mu.Unlock()
-	if set := c.set.Load(); set != nil {
-		status.KeyIDs = slices.Sorted(maps.Keys(set.keys))
-		status.Age = set.age(time.Now())
-		status.Ignored = slices.Clone(set.ignored)
-	}
-	return status
 }

@@ -3,6 +3,7 @@
 package logto
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -313,9 +314,7 @@ func (c *keyCache) report(f *fetch, old, set *keySet, added, removed []string) {
 		log.Info("logto: key set changed", "url", c.url, "added", added, "removed", removed)
 	}
 	if old == nil || !slices.Equal(set.ignored, old.ignored) {
-		for _, why := range set.ignored {
-			log.Warn("logto: key ignored", "url", c.url, "why", why)
-		}
+		logIgnored(log, c.url, set)
 	}
 }
 
@@ -375,7 +374,7 @@ func (c *keyCache) get(ctx context.Context, client *http.Client, f *fetch, old *
 	set := keySet{cached: apparentAge(res.Header, time.Now())}
 	switch {
 	case res.StatusCode == http.StatusNotModified && req.Header.Get("If-None-Match") != "":
-		set.keys, set.etag, set.ignored, set.notModified = old.keys, old.etag, old.ignored, true
+		set.keys, set.etag, set.body, set.ignored, set.notModified = old.keys, old.etag, old.body, old.ignored, true
 		return &set, nil
 	case res.StatusCode != http.StatusOK:
 		return nil, &statusError{res.Status, headerSeconds(res.Header, "Retry-After", time.Now())}
@@ -394,6 +393,7 @@ func (c *keyCache) get(ctx context.Context, client *http.Client, f *fetch, old *
 		}
 		return nil, fmt.Errorf("%w (Content-Type %s)", err, quote.String(contentType))
 	}
+	set.body = bytes.Clone(body) // without what ReadAll has put aside
 	if etag := res.Header.Get("ETag"); len(etag) <= maxETag {
 		set.etag = etag
 	}

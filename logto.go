@@ -78,6 +78,14 @@ type Config struct {
 	// the same when it expires or its key is gone.
 	CacheSize int
 
+	// KeySet, if set, is what there is before the first fetch: one that another instance
+	// has kept, for a function that starts cold, or one from a file. It is no substitute
+	// for fetches: its age counts from Fetched, so it is refreshed, serves in an outage and
+	// ends after a day as if this Verifier had fetched it. Only that a key doesn't exist is
+	// never known by it. New refuses one that has no usable key, or that was fetched later
+	// than now.
+	KeySet KeySet
+
 	// HTTPClient fetches the key set. Nil is a client that takes the proxy from
 	// the environment and keeps no connection open. Whatever is set here, a fetch's
 	// context ends after 10 s, and no redirect to another host or from https to
@@ -148,7 +156,7 @@ type Verifier struct {
 //
 // A service that takes tokens of several Logtos, as in a migration or with a tenant for each
 // region, gives the configuration of each. Every Logto has its own issuers, keys, audiences,
-// ClientIDs, OrganizationTokens and Revoked: keys of one never sign for another. What
+// ClientIDs, OrganizationTokens, KeySet and Revoked: keys of one never sign for another. What
 // concerns the service as a whole stands in the first, and it is an error to set it in
 // others: Leeway, CacheSize, Logger, TokenFrom, ErrorHandler, ResourceMetadataURL, UserAgent
 // and Observer.
@@ -190,6 +198,9 @@ func New(cfg Config, others ...Config) (*Verifier, error) {
 	v.log = &loglimit.Log{Logger: v.logger, Summary: "logto: lines left out", Kind: "reason"}
 	for _, t := range v.tenants {
 		t.keys = newKeyCache(t, &cfg, v.logger)
+		if t.given != nil {
+			t.keys.begin(t.given)
+		}
 	}
 	return v, nil
 }

@@ -1,11 +1,9 @@
-// What an observer and a status page are told.
+// What an observer is told, and who else wants to know of a request.
 
 package logto
 
 import (
 	"context"
-	"errors"
-	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -57,33 +55,6 @@ type Event struct {
 
 	// Age is the key set's age after the fetch; 0 also if there is none.
 	Age time.Duration
-}
-
-// KeySetStatus is what is known of the key set of a [Verifier].
-type KeySetStatus struct {
-	KeyIDs []string      // of the usable keys, sorted; empty if there is no key set
-	Age    time.Duration // since it was last fetched or found not modified; 0 also if there is none
-	Err    error         // of the newest fetch; nil if it was good or there was none
-
-	// Ignored tells of each key that can't be used why, of the first ten; for people to
-	// read.
-	Ignored []string
-}
-
-// KeySetStatus tells what is known of the key set, for a status page. It starts no
-// fetch. [Verifier.Ready] says whether it is good enough. Of several Logtos it tells of all
-// together, and the age of the oldest.
-func (v *Verifier) KeySetStatus() KeySetStatus {
-	all := v.tenants[0].keys.status()
-	for _, t := range v.tenants[1:] {
-		one := t.keys.status()
-		all.KeyIDs = append(all.KeyIDs, one.KeyIDs...)
-		all.Age = max(all.Age, one.Age)
-		all.Err = errors.Join(all.Err, one.Err)
-		all.Ignored = append(all.Ignored, one.Ignored...)
-	}
-	slices.Sort(all.KeyIDs)
-	return all
 }
 
 // observe tells those who want to know of a verification.

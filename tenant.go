@@ -15,6 +15,7 @@ import (
 type tenant struct {
 	cfg     Config // with its issuers
 	jwksURL string
+	given   *keySet // to begin with; nil for none
 	keys    *keyCache
 }
 
@@ -76,7 +77,12 @@ func newTenant(cfg Config) (*tenant, error) {
 		}
 		return nil, err
 	}
-	return &tenant{cfg: cfg, jwksURL: jwksURL}, nil
+	given, err := cfg.KeySet.read()
+	if err != nil {
+		return nil, err
+	}
+	cfg.KeySet = KeySet{}
+	return &tenant{cfg: cfg, jwksURL: jwksURL, given: given}, nil
 }
 
 // joins reports what keeps another Logto from standing beside those that v has.
