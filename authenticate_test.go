@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -189,6 +191,10 @@ func TestTokenFrom(t *testing.T) {
 		}
 		return "", errors.New("two cookies")
 	}
+	errStore := errors.New("the store says")
+	store := func(err error) func(*http.Request) (string, error) {
+		return func(*http.Request) (string, error) { return "", fmt.Errorf("%w: %w", errStore, err) }
+	}
 	for _, test := range []struct {
 		name     string
 		from     func(*http.Request) (string, error)
@@ -200,6 +206,14 @@ func TestTokenFrom(t *testing.T) {
 		{"none", cookie, nil, 401, "no_token", 200},
 		{"an error that says none", func(*http.Request) (string, error) { return "", fmt.Errorf("x: %w", logto.ErrNoToken) }, nil, 401, "no_token", 200},
 		{"two cookies", cookie, http.Header{"Cookie": {"token=a; token=b"}}, 400, "malformed_request", 400},
+		{"store down", store(logto.ErrUnavailable), nil, 503, "token_unavailable", 503},
+		{"store slow", store(context.DeadlineExceeded), nil, 503, "token_unavailable", 503},
+		{"store gone", store(&net.OpError{Op: "dial", Err: errors.New("x")}), nil, 503, "token_unavailable", 503},
+		{"no token as the store is down", store(errors.Join(logto.ErrNoToken, io.EOF)), nil, 503, "token_unavailable", 503},
+		{"two headers, in other words", func(r *http.Request) (string, error) {
+			_, err := logto.BearerToken(r)
+			return "", fmt.Errorf("%w: %w", errStore, err)
+		}, http.Header{"Authorization": {"Bearer a", "Bearer b"}}, 400, "malformed_request", 400},
 		{"no token68", cookie, http.Header{"Cookie": {"token=a:b"}}, 401, "opaque_token", 401},
 		{"two headers", cookie, http.Header{"Authorization": {"Bearer a", "Bearer b"}}, 400, "malformed_request", 400},
 		{"not the header, unless asked", func(*http.Request) (string, error) { return "", nil }, http.Header{"Authorization": {"Bearer " + good}}, 401, "no_token", 200},
@@ -225,11 +239,36 @@ func TestTokenFrom(t *testing.T) {
 			if w.Code != test.status || told[len(told)-1].Reason != test.reason || w.Header().Get("Vary") != "*" {
 				t.Errorf("status %d, events %+v, want %d %s", w.Code, told, test.status, test.reason)
 			}
+			if err := told[len(told)-1].Err; errors.Is(err, errStore) != (test.status == 503 || strings.Contains(test.name, "other words")) ||
+				errors.Is(err, errStore) && !strings.Contains(err.Error(), errStore.Error()) {
+				t.Errorf("error %v", err)
+			}
 			w = httptest.NewRecorder()
 			if logto.Optional(v)(ok).ServeHTTP(w, r); w.Code != test.optional || w.Header().Get("Vary") != "*" {
 				t.Errorf("Optional: status %d, Vary %q", w.Code, w.Header().Get("Vary"))
 			}
 		})
+	}
+}
+
+// Whoever left while TokenFrom was asked says nothing of what it asks.
+func TestTokenFromLeft(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	seen := &events{}
+	cfg := issuer.Config()
+	cfg.Logger, cfg.Observer = capture, seen.observe
+	cfg.TokenFrom = func(r *http.Request) (string, error) { return "", r.Context().Err() }
+	for name, want := range map[string]string{"canceled": "canceled", "deadline": "token_unavailable"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		if cancel(); name == "deadline" {
+			ctx, cancel = context.WithTimeout(t.Context(), 0)
+			defer cancel()
+		}
+		w := httptest.NewRecorder()
+		logto.Require(newVerifier(t, cfg))(http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/", nil))
+		if told := seen.take(); w.Code != 503 || len(told) != 1 || told[0].Reason != want {
+			t.Errorf("%s: status %d, %+v", name, w.Code, told)
+		}
 	}
 }
 

@@ -16,15 +16,22 @@ func (v *Verifier) tokenOf(r *http.Request) (string, error) {
 		return bearerToken(r.Header)
 	}
 	token, err := v.cfg.TokenFrom(r)
+	e := refusal.Of(err)
 	switch {
-	case errors.Is(err, ErrNoToken), err == nil && token == "":
-		return "", errNoToken
-	case err == nil:
+	case err == nil && token != "":
 		return token, nil
-	case refusal.Of(err) != nil:
-		return "", err
+	case err == nil, errors.Is(err, ErrNoToken) && !cannotDecide(err):
+		return "", errNoToken
+	case e == err:
+		return "", e
+	case e != nil: // BearerToken's, in other words
+		own := *e
+		own.Text, own.Cause = "TokenFrom refused", err
+		return "", &own
+	case !cannotDecide(err):
+		return "", &refusal.Refusal{Reason: reasonBadToken, Text: "TokenFrom refused", Cause: err}
 	}
-	return "", &refusal.Refusal{Reason: reasonBadToken, Text: "TokenFrom refused", Cause: err}
+	return "", undecided(r, "TokenFrom", reasonTokenUnavailable, err)
 }
 
 // BearerToken takes the token from a request's Authorization header, as middleware does

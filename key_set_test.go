@@ -25,24 +25,31 @@ func (s *service) handedIn(jwks string, age time.Duration) {
 }
 
 // What New refuses of a key set that is handed in.
-func TestKeySetRefused(t *testing.T) {
+func TestKeySetRefused(t *testing.T) { synctest.Test(t, testKeySetRefused) }
+
+func testKeySetRefused(t *testing.T) {
 	issuer := logtotest.New("https://logto.example.test")
 	good := issuer.KeySet()
 	now := time.Now()
+	sized := func(n int) string {
+		const more = `,"x":""}`
+		return good[:len(good)-1] + `,"x":"` + strings.Repeat("x", n-len(good)+1-len(more)) + `"}`
+	}
 	for _, test := range []struct {
 		name, jwks string
 		fetched    time.Time
 		want       string // "" for none
 	}{
 		{"without a time", good, time.Time{}, "Config.KeySet needs Fetched"},
-		{"from the future", good, now.Add(time.Minute), "this clock is wrong"},
+		{"from the future", good, now.Add(30*time.Second + 1), "this clock is wrong"},
 		{"no keys", "", now, "Config.KeySet"},
 		{"empty", `{"keys":[]}`, now, "Config.KeySet"},
 		{"no JSON", "<!doctype html>", now, "Config.KeySet"},
 		{"secret", `{"keys":[{"kty":"oct","k":"AAAA","kid":"1"}]}`, now, "Config.KeySet"},
-		{"large", good[:len(good)-1] + `,"x":"` + strings.Repeat("x", 1<<20) + `"}`, now, "over 1048576 bytes"},
+		{"too large", sized(logto.MaxBody + 1), now, "over 1048576 bytes"},
 		{"good", good, now, ""},
-		{"by a clock that is a little ahead", good, now.Add(20 * time.Second), ""},
+		{"by a clock that is a little ahead", good, now.Add(30 * time.Second), ""},
+		{"large", sized(logto.MaxBody), now, ""},
 		{"old", good, now.Add(-1000 * time.Hour), ""},
 	} {
 		cfg := issuer.Config()
@@ -250,6 +257,9 @@ func TestKeySetIsHandedOn(t *testing.T) {
 // Of several Logtos each has its own, in the order in which they were given.
 func TestKeySetsOfSeveral(t *testing.T) {
 	first, second := logtotest.NewIssuer(t), logtotest.NewIssuer(t)
+	if first.KeyID() < second.KeyID() {
+		first, second = second, first
+	}
 	cfg, other := first.Config(), another(t, second.Config())
 	cfg.Logger = capture
 	other.KeySet = logto.KeySet{JWKS: json.RawMessage(second.KeySet()), Fetched: time.Now()}
@@ -262,6 +272,13 @@ func TestKeySetsOfSeveral(t *testing.T) {
 		t.Errorf("%s", sets)
 	}
 	if ids := v.KeySetStatus().KeyIDs; !slices.Equal(ids, []string{second.KeyID()}) {
+		t.Errorf("keys %v", ids)
+	}
+	cfg.KeySet = logto.KeySet{JWKS: json.RawMessage(first.KeySet()), Fetched: time.Now()}
+	if v, err = logto.New(cfg, other); err != nil {
+		t.Fatal(err)
+	}
+	if ids := v.KeySetStatus().KeyIDs; !slices.Equal(ids, []string{second.KeyID(), first.KeyID()}) {
 		t.Errorf("keys %v", ids)
 	}
 	h := logto.Require(v)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))

@@ -223,11 +223,7 @@ func (rt *route) takeOver(r *http.Request, e *Event) {
 
 // challenged is a refusal that knows the route's challenge.
 func (rt *route) challenged(err error) error {
-	e := refusal.Of(err)
-	if e == nil {
-		return err
-	}
-	own := *e // many are shared
+	own := *refusal.Of(err) // many are shared
 	own.Realm, own.Scope = rt.challenge, rt.requirements.scope
 	return &own
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // The errors that Verify returns and an ErrorHandler gets, to be told apart by
-// [errors.Is]. Their texts name what was got and wanted: they are for the log, not
+// [errors.Is], of which one is found: that of the answer. Their texts name what was got and wanted: they are for the log, not
 // for the client.
 var (
 	// ErrNoToken: the request carries no access token.
@@ -48,6 +48,7 @@ var reasons []*refusal.Reason
 
 func row(r refusal.Reason) *refusal.Reason {
 	reasons = append(reasons, &r)
+	refusal.Kinds = append(refusal.Kinds, r.Kind)
 	return &r
 }
 
@@ -140,6 +141,8 @@ var (
 		"the list of revocations can't decide: look at its log, and at its store")
 	reasonCheckUnavailable = unavailable(slog.LevelWarn, refusal.NoStep, "check_unavailable",
 		"a Check of the service's own can't decide: look at what it asks, a database for instance")
+	reasonTokenUnavailable = unavailable(slog.LevelWarn, refusal.NoStep, "token_unavailable",
+		"TokenFrom of the service's own can't decide: look at what it asks, a store of sessions for instance")
 	// Whoever waits learns that its request ended, and nothing of what it waited for.
 	reasonDeadline = unavailable(slog.LevelInfo, refusal.Key, "deadline_exceeded",
 		"give requests more time, or look for what they wait for")

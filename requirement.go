@@ -240,7 +240,8 @@ func Machines() Requirement {
 }
 
 // Check requires that allow returns nil. Its error goes to the log and to the
-// ErrorHandler of [Config], where errors.Is finds it; the client sees nothing of it.
+// ErrorHandler of [Config], where errors.Is finds it, unless it is one of this package's: of
+// those the answer's alone is found. The client sees nothing of it.
 //
 // An error is a refusal, [ErrForbidden], and the client sees 403. It is no refusal but
 // [ErrUnavailable], 503, if it says that allow couldn't decide: if it wraps
@@ -262,11 +263,18 @@ func Check(allow func(*http.Request, *Claims) error) Requirement {
 			return nil
 		case errors.Is(err, ErrForbidden) || !cannotDecide(err):
 			return &refusal.Refusal{Reason: reasonCheck, Text: "Check refused", Cause: err}
-		case errors.Is(r.Context().Err(), context.Canceled):
-			return &refusal.Refusal{Reason: reasonCanceled, Text: "the request ended while a Check was asked", Cause: err}
 		}
-		return &refusal.Refusal{Reason: reasonCheckUnavailable, Text: "Check can't decide", Cause: err}
+		return undecided(r, "Check", reasonCheckUnavailable, err)
 	}}
+}
+
+// undecided is the refusal for an error of the service's own code which cannotDecide, or
+// for a client that has left meanwhile.
+func undecided(r *http.Request, asked string, reason *refusal.Reason, err error) *refusal.Refusal {
+	if errors.Is(r.Context().Err(), context.Canceled) {
+		return &refusal.Refusal{Reason: reasonCanceled, Text: "the request ended while " + asked + " was asked", Cause: err}
+	}
+	return &refusal.Refusal{Reason: reason, Text: asked + " can't decide", Cause: err}
 }
 
 // cannotDecide tells an error of a store that isn't there from a refusal.

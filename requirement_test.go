@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,7 +29,8 @@ func (timeout) Timeout() bool { return true }
 // A Check that can't decide refuses nobody: the answer is 503, and what is logged is that
 // the service's own store fails. What it did decide stays 403.
 func TestCheckCannotDecide(t *testing.T) {
-	forbidden, unavailable := []error{logto.ErrForbidden}, []error{logto.ErrUnavailable}
+	forbidden, unavailable := logto.ErrForbidden, logto.ErrUnavailable
+	kinds := []error{logto.ErrNoToken, logto.ErrInvalidToken, logto.ErrExpired, logto.ErrRevoked, logto.ErrForbidden, logto.ErrUnavailable}
 	issuer := logtotest.NewIssuer(t)
 	gone, leave := context.WithCancel(ctx)
 	leave()
@@ -46,11 +48,13 @@ func TestCheckCannotDecide(t *testing.T) {
 		err    error
 		reason string
 		level  slog.Level
-		is     []error
+		is     error
 	}{
 		{"refused", ctx, errSuspended, "check", slog.LevelInfo, forbidden},
 		{"no such file", ctx, fmt.Errorf("user: %w", &os.PathError{Op: "open", Path: "u", Err: syscall.ENOENT}), "check", slog.LevelInfo, forbidden},
 		{"another of ours", ctx, logto.ErrInvalidToken, "check", slog.LevelInfo, forbidden},
+		{"no token of another", ctx, fmt.Errorf("partner: %w", logto.ErrNoToken), "check", slog.LevelInfo, forbidden},
+		{"expired in a store", ctx, fmt.Errorf("session: %w", logto.ErrExpired), "check", slog.LevelInfo, forbidden},
 		{"ErrForbidden", ctx, logto.ErrForbidden, "check", slog.LevelInfo, forbidden},
 
 		{"a store's time-out", ctx, context.DeadlineExceeded, "check_unavailable", slog.LevelWarn, unavailable},
@@ -66,7 +70,7 @@ func TestCheckCannotDecide(t *testing.T) {
 
 		// Nobody is let in, and nobody can tell which was meant.
 		{"both", ctx, errors.Join(errSuspended, logto.ErrUnavailable), "check_unavailable", slog.LevelWarn, unavailable},
-		{"both, and it says so", ctx, errors.Join(logto.ErrForbidden, logto.ErrUnavailable), "check", slog.LevelInfo, []error{logto.ErrForbidden, logto.ErrUnavailable}},
+		{"both, and it says so", ctx, errors.Join(logto.ErrForbidden, logto.ErrUnavailable), "check", slog.LevelInfo, forbidden},
 
 		// Strangers can leave as they like.
 		{"the client left", gone, context.Canceled, "canceled", slog.LevelDebug, unavailable},
@@ -82,6 +86,9 @@ func TestCheckCannotDecide(t *testing.T) {
 			var got error
 			cfg.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
 				got = err
+				if _, ok := logto.FromContext(r.Context()); !ok {
+					t.Error("the ErrorHandler finds no claims")
+				}
 				logto.WriteError(w, r, err)
 			}
 			v := newVerifier(t, cfg)
@@ -100,13 +107,18 @@ func TestCheckCannotDecide(t *testing.T) {
 			if logto.Reason(got) != test.reason || !strings.Contains(log.String(), "level="+test.level.String()+" msg=\"logto: request refused\" reason="+test.reason+" ") {
 				t.Errorf("reason %s, want %s; log\n%s", logto.Reason(got), test.reason, log)
 			}
-			for _, want := range append(test.is, test.err) {
-				if !errors.Is(got, want) {
-					t.Errorf("error %v is not %v", got, want)
+			// Of this package's errors it is the answer's alone, whatever the Check returned.
+			for _, kind := range kinds {
+				if errors.Is(got, kind) != (kind == test.is) {
+					t.Errorf("error %v, is %v: %t", got, kind, errors.Is(got, kind))
 				}
 			}
-			if len(test.is) == 1 && test.is[0] == logto.ErrUnavailable && errors.Is(got, logto.ErrForbidden) {
-				t.Errorf("error %v is a refusal", got)
+			if !errors.Is(got, test.err) && !slices.Contains(kinds, test.err) {
+				t.Errorf("error %v is not %v", got, test.err)
+			}
+			var path *os.PathError
+			if errors.As(got, &path) != errors.As(test.err, &path) {
+				t.Errorf("error %v has no %T", got, path)
 			}
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -106,10 +107,24 @@ func (e *Refusal) Details() string {
 // Unwrap gives the exported error and the cause.
 func (e *Refusal) Unwrap() []error {
 	if e.Cause != nil {
-		return []error{e.Reason.Kind, e.Cause}
+		return []error{e.Reason.Kind, cause{e.Cause}}
 	}
 	return []error{e.Reason.Kind}
 }
+
+// Kinds are those of all reasons. They don't change once package logto is initialised.
+var Kinds []error
+
+// cause is what other code returned. It may wrap errors of package logto, and does not
+// decide of which kind the refusal is: a Check whose store says that a token of its own
+// expired must not sign anybody out.
+type cause struct{ error }
+
+func (c cause) Is(target error) bool {
+	return !slices.Contains(Kinds, target) && errors.Is(c.error, target)
+}
+
+func (c cause) As(target any) bool { return errors.As(c.error, target) }
 
 // Of finds the Refusal in err. It is nil if there is none.
 func Of(err error) *Refusal {

@@ -59,6 +59,12 @@ func Requests(t *testing.T, observe func(context.Context, logto.Event), n int) {
 		}
 		return nil
 	}
+	cfg.TokenFrom = func(r *http.Request) (string, error) {
+		if after, ok := strings.CutPrefix(r.URL.Path, "/store/"); ok {
+			return "", fmt.Errorf("%s: %w", after, logto.ErrUnavailable)
+		}
+		return logto.BearerToken(r)
+	}
 	v, err := logto.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -105,6 +111,9 @@ func Requests(t *testing.T, observe func(context.Context, logto.Event), n int) {
 				h.ServeHTTP(httptest.NewRecorder(), r)
 			}
 			_, _ = v.Verify(t.Context(), token)
+		}
+		for _, h := range handlers {
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/store/"+text, nil))
 		}
 		// Clients leave while they wait, or their time is up.
 		issuer.Fail(logtotest.Hang())

@@ -26,13 +26,13 @@ var Results = []string{Accepted, Anonymous, Refused, Reported, Unavailable}
 var Reasons = []string{
 	"algorithm", "audience", "bound_to_key", "canceled", "check", "check_unavailable", "client", "deadline_exceeded", "expired", "issuer",
 	"key_not_yet_known", "keys_unavailable", "malformed", "malformed_request", "missing_scope", "no_organization", "no_token", "not_yet_valid",
-	"opaque_token", "organization", "overload", "revocation_unavailable", "revoked", "signature", "unknown_key", "user_or_machine", "wrong_type",
+	"opaque_token", "organization", "overload", "revocation_unavailable", "revoked", "signature", "token_unavailable", "unknown_key", "user_or_machine", "wrong_type",
 }
 
 // Result is that of a check with one of the Reasons on a route that doesn't only report.
 func Result(reason string) string {
 	switch reason {
-	case "canceled", "check_unavailable", "deadline_exceeded", "key_not_yet_known", "keys_unavailable", "overload", "revocation_unavailable":
+	case "canceled", "check_unavailable", "deadline_exceeded", "key_not_yet_known", "keys_unavailable", "overload", "revocation_unavailable", "token_unavailable":
 		return Unavailable
 	}
 	return Refused
