@@ -385,11 +385,18 @@ func TestAuthenticateGivesBack(t *testing.T) {
 // A token that nobody can send is malformed, whatever its length; one that is too long is not
 // looked through.
 func TestBearerToken(t *testing.T) {
+	cfg := logtotest.NewIssuer(t).Config()
+	cfg.Logger = capture
+	h := logto.Require(newVerifier(t, cfg))(http.NotFoundHandler())
 	for length, malformed := range map[int]bool{1: true, logto.MaxToken: true, logto.MaxToken + 1: false} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header.Set("Authorization", "Bearer "+strings.Repeat("x", length-1)+":")
 		if token, err := logto.BearerToken(r); (err != nil) != malformed || malformed != (logto.Reason(err) == "malformed_request") || malformed != (token == "") {
 			t.Errorf("%d bytes: %v", length, err)
+		}
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, r); (w.Code == 400) != malformed || w.Code == 404 {
+			t.Errorf("%d bytes: status %d", length, w.Code)
 		}
 	}
 }

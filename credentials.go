@@ -40,7 +40,7 @@ func (v *Verifier) tokenOf(r *http.Request) (string, error) {
 // 400, where it is malformed.
 func BearerToken(r *http.Request) (string, error) {
 	token, err := bearerToken(r.Header)
-	if err == nil && len(token) <= maxToken && !isToken68(token) {
+	if err == nil && isMalformed(token) {
 		return "", errCredentials
 	}
 	return token, err
@@ -86,6 +86,10 @@ func meantAsBearer(line string) bool {
 	}
 	return false
 }
+
+// isMalformed tells whether what came after Bearer is none (RFC 6750 section 2.1). What is
+// too long is not looked through.
+func isMalformed(token string) bool { return len(token) <= maxToken && !isToken68(token) }
 
 // isToken68 tells whether s is a token68 (RFC 9110 section 11.2).
 func isToken68(s string) bool {

@@ -275,7 +275,7 @@ func sameBody(a, b io.ReadCloser) bool {
 	if a == nil || b == nil || a == http.NoBody || reflect.TypeOf(a) != reflect.TypeOf(b) {
 		return a == b
 	}
-	return (reflect.TypeOf(a).Kind() == reflect.Pointer || reflect.ValueOf(a).Comparable()) && a == b
+	return reflect.ValueOf(a).Comparable() && a == b
 }
 
 // givePathValues is for what a mux inside has set, or a handler by SetPathValue.
@@ -345,10 +345,9 @@ func (rt *route) identify(r *http.Request) (s *state, t *verified, remembered bo
 	}
 	t, remembered, err = rt.verifier.verify(r.Context(), token, known)
 	if err != nil {
-		// What was accepted is a token68; that of a refused one decides between
-		// 400 and 401. So is what has been decoded, and what is too long is not looked
-		// through.
-		if e, ok := err.(*refusal.Refusal); ok && rt.verifier.cfg.TokenFrom == nil && e.Reason.Step < refusal.Issuer && len(token) <= maxToken && !isToken68(token) {
+		// What was accepted is a token68, and so is what has been decoded. That of others
+		// decides between 400 and 401.
+		if e, ok := err.(*refusal.Refusal); ok && rt.verifier.cfg.TokenFrom == nil && e.Reason.Step < refusal.Issuer && isMalformed(token) {
 			err = errCredentials
 		}
 		return nil, t, remembered, err
