@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -1071,6 +1072,36 @@ func TestKeySetLog(t *testing.T) {
 			}
 			if n := len(s.log.String()); n > 10000 {
 				t.Errorf("the log has %d bytes", n)
+			}
+		})
+	})
+	t.Run("what stays is told once", func(t *testing.T) {
+		inBubble(t, func(s *service) {
+			var set map[string][]map[string]any
+			if err := json.Unmarshal([]byte(s.issuer.KeySet()), &set); err != nil {
+				t.Fatal(err)
+			}
+			for i := range 12 { // pairs of different keys with one ID
+				id := fmt.Sprint("twice-", i%6)
+				key := maps.Clone(set["keys"][0])
+				key["kid"] = id
+				if i >= 6 {
+					var other map[string][]map[string]any
+					if err := json.Unmarshal([]byte(logtotest.New("https://other.test").KeySet()), &other); err != nil {
+						t.Fatal(err)
+					}
+					key = other["keys"][0]
+					key["kid"] = id
+				}
+				set["keys"] = append(set["keys"], key)
+			}
+			s.issuer.Fail(logtotest.Body("", string(must(json.Marshal(set)))))
+			for i := range 10 {
+				s.verify(s.token(), nil, 0, i+1)
+				time.Sleep(logto.StaleAge)
+			}
+			if log := s.log.String(); strings.Count(log, "key ignored") != 6 {
+				t.Errorf("log:\n%s", log)
 			}
 		})
 	})

@@ -3,6 +3,8 @@ package jwk
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/seed-70fe37f4/logto/internal/quote"
 	"github.com/seed-70fe37f4/logto/internal/strictjson"
@@ -57,7 +59,7 @@ func ParseSet(body []byte, before Set) (keys Set, ignored []string, err error) {
 			return nil
 		})
 	})
-	for id := range ambiguous {
+	for _, id := range slices.Sorted(maps.Keys(ambiguous)) { // in one order, or each refresh would tell of a change
 		if keys[id] != nil {
 			delete(keys, id)
 			ignore(id, errors.New("its ID is not unique"))
