@@ -219,7 +219,7 @@ func New(cfg Config) (*List, error) {
 	if cfg.Store == nil {
 		close(l.copied)
 	}
-	l.setStale(cfg.MaxStale > 0)
+	l.setStale(cfg.MaxStale != 0)
 	return l, nil
 }
 
