@@ -478,19 +478,51 @@ func BenchmarkParallel(b *testing.B) {
 					b.Fatalf("status %d", got)
 				}
 			}
-			var next atomic.Int64
-			b.ReportAllocs()
-			b.ResetTimer()
-			b.RunParallel(func(pb *testing.PB) {
-				w := &writer{header: http.Header{}}
-				for k := int(next.Add(few / 2)); pb.Next(); k++ {
-					if got := w.serve(h, requests[k%few]); got != http.StatusNoContent {
-						b.Errorf("status %d", got)
-						return
-					}
-				}
-			})
+			parallel(b, h, requests)
 		})
+	}
+}
+
+// parallel serves the requests by as many goroutines as there are processors, or by
+// several times as many.
+func parallel(b *testing.B, h http.Handler, requests []*http.Request) {
+	var next atomic.Int64
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		w := &writer{header: http.Header{}}
+		for k := int(next.Add(few / 2)); pb.Next(); k++ {
+			if got := w.serve(h, requests[k%few]); got != http.StatusNoContent {
+				b.Errorf("status %d", got)
+				return
+			}
+		}
+	})
+}
+
+// A remembered token in the whole middleware, by more goroutines than there are
+// processors: what they wait for each other. "hash" shares nothing, and computes what is
+// most of the work, the SHA-256 of the token.
+func BenchmarkGoroutines(b *testing.B) {
+	i := issuer("ES384", 1)
+	requests := requests(i.Tokens(few, logtotest.Token{}))
+	hash := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if sha256.Sum256([]byte(r.Header.Get("Authorization"))) != [32]byte{} {
+			w.WriteHeader(http.StatusNoContent)
+		}
+	})
+	ours := protected(start(b, Contestants[0], i))
+	w := &writer{header: http.Header{}}
+	for _, r := range requests {
+		w.serve(ours, r)
+	}
+	for _, n := range []int{2, 4, 8, 16} {
+		for k, name := range []string{"logto", "hash"} {
+			b.Run(fmt.Sprintf("ES384/%s/%d", name, n), func(b *testing.B) {
+				b.SetParallelism(max(n/runtime.GOMAXPROCS(0), 1))
+				parallel(b, []http.Handler{ours, hash}[k], requests)
+			})
+		}
 	}
 }
 
