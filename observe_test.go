@@ -414,6 +414,9 @@ func TestMistakenTokens(t *testing.T) {
 		}
 		return string(b)
 	}
+	ending := func(end int) string { // where the name ends
+		return "{" + strings.Repeat(" ", end-1-len(`"access_token"`)) + `"access_token":"opaque"}`
+	}
 	for _, test := range []struct{ name, token, want string }{
 		{"Bearer", "Bearer " + good, scheme},
 		{"bearer", "bearer " + good, scheme},
@@ -442,6 +445,8 @@ func TestMistakenTokens(t *testing.T) {
 		{"quoted, opaque", `"` + opaque + `"`, quoted},
 		{"answer", `{"access_token":"` + good + `","expires_in":3600}`, response},
 		{"answer with white space", "{\n  \"access_token\": \"" + good + `"}`, response},
+		{"answer, as far as one looks", ending(512), response},
+		{"answer, behind that", ending(513), "opaque"},
 		{"answer in a form", "access_token=" + good + "&expires_in=3600", response},
 		{"padded", good + "=", "it is padded"},
 		{"standard base64", strings.Replace(good, ".", "+.", 1), "as standard base64 has"},
