@@ -375,11 +375,8 @@ func readMessage(body []byte) (m message, err error) {
 	if err != nil {
 		return m, err
 	}
-	if m.event, err = top.text("event"); err != nil {
-		return m, err
-	}
-	if m.event == "" {
-		return m, errors.New("revocation: no event")
+	if m.event, err = top.text("event"); m.event == "" {
+		return m, cmp.Or(err, errors.New("revocation: no event"))
 	}
 	params := top.object("params")
 	userID, err := top.text("userId")
