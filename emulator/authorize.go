@@ -162,6 +162,9 @@ func (s *Server) authorize(r *http.Request) (reply, error) {
 		current = nil
 	}
 	if u := s.tenant.hinted(d.hint); u != nil && (current == nil || current.User != u.ID) && !slices.Contains(d.prompts, "none") {
+		if s.fromElsewhere(r, d.client) {
+			return redirect(s.endpoint+"/sign-in?"+form.Encode(), "to the sign-in page: login_hint signs in from the application's own pages only"), nil
+		}
 		return s.signIn(r, d, u, "SignIn")
 	}
 	if current != nil && (d.hint == "" || s.tenant.hinted(d.hint) != nil) {

@@ -24,8 +24,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Server", "logto-emulator")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "strict-origin-when-cross-origin")
-	if !s.mayHost(r.Host) {
-		// A page of the internet that lets its own name point to this machine.
+	if !s.mayHost(r.Host) || s.proxied(r) {
+		// A page of the internet that lets its own name point to this machine, or a
+		// proxy that lets the internet in.
 		http.Error(w, "emulator: this host is not loopback: for a network that you trust there is -insecure-host", http.StatusMisdirectedRequest)
 		return
 	}
@@ -76,6 +77,41 @@ func (s *Server) mayHost(host string) bool {
 	}
 	_, err := netip.ParseAddr(name)
 	return err == nil && len(s.hosts) > 0
+}
+
+// proxied tells whether a proxy serves others than this machine: many of them ask by
+// the address that they are told, which is loopback, and only say what they were asked by.
+func (s *Server) proxied(r *http.Request) bool {
+	for _, host := range valuesOf(r, "X-Forwarded-Host") {
+		if !s.mayHost(host) {
+			return true
+		}
+	}
+	if len(s.hosts) > 0 {
+		return false
+	}
+	for _, address := range append(valuesOf(r, "X-Forwarded-For"), valuesOf(r, "X-Real-Ip")...) {
+		if h, _, err := net.SplitHostPort(address); err == nil {
+			address = h
+		}
+		if !policy.IsLoopback(strings.Trim(address, "[]")) {
+			return true
+		}
+	}
+	return false
+}
+
+// valuesOf are the elements of a header field that is a list.
+func valuesOf(r *http.Request, name string) []string {
+	var all []string
+	for _, line := range r.Header.Values(name) {
+		for value := range strings.SplitSeq(line, ",") {
+			if value = strings.TrimSpace(value); value != "" {
+				all = append(all, value)
+			}
+		}
+	}
+	return all
 }
 
 func names(hosts []string, host string) bool {
@@ -195,6 +231,33 @@ func (s *Server) knowsOrigin(origin string) bool {
 		}
 	}
 	return false
+}
+
+// checkOrigin refuses a page of another application, as Logto does: without it, whatever
+// page the developer looks at could send requests whose answers it may not read.
+func (s *Server) checkOrigin(r *http.Request, client *application) error {
+	origin := r.Header.Get("Origin")
+	if origin == "" || client.allowsOrigin(origin) || s.isOwn(origin, r) {
+		return nil
+	}
+	return badRequest("invalid_request", "origin "+origin+" not allowed for client: "+client.ID)
+}
+
+// fromElsewhere tells whether a page of another site has sent the browser here, to begin
+// a session in the developer's name, if only by an image. A browser says so in
+// Sec-Fetch-Site, and by its Referer, which a page can leave out and not make up.
+func (s *Server) fromElsewhere(r *http.Request, client *application) bool {
+	u, err := url.Parse(r.Referer())
+	if from := originOf(u); err == nil && from != "" {
+		return !client.allowsOrigin(from) && !s.isOwn(from, r)
+	}
+	return r.Header.Get("Sec-Fetch-Site") == "cross-site"
+}
+
+// isOwn tells whether the origin is the emulator's, by the name that it is asked by.
+func (s *Server) isOwn(origin string, r *http.Request) bool {
+	u, err := url.Parse(origin)
+	return err == nil && strings.EqualFold(u.Host, r.Host)
 }
 
 func (s *Server) jwks(*http.Request) (reply, error) {

@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -36,7 +37,20 @@ type issuedJWT struct {
 	Claims json.RawMessage `json:"claims"`
 }
 
-func (j *journal) call(c call) { j.Calls = last(append(j.Calls, c)) }
+// maxNote is how much of what a client sends is shown, in bytes.
+const maxNote = 500
+
+func (j *journal) call(c call) {
+	c.Client, c.Note = cut(c.Client), cut(c.Note)
+	j.Calls = last(append(j.Calls, c))
+}
+
+func cut(text string) string {
+	if len(text) <= maxNote {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxNote], "") + " …"
+}
 
 func (j *journal) id() int64 {
 	j.next++

@@ -63,8 +63,11 @@ func (s *Server) makeToken(a Token) (any, []*delivery, error) {
 	case q.to.resource == "" && !a.OrganizationOnly && len(s.tenant.Resources) > 0:
 		q.to.resource = s.tenant.Resources[0].Indicator
 	}
+	if q.to == (target{}) && q.user == nil {
+		return nil, nil, errMachineTarget()
+	}
 	if q.to.resource != "" && !s.hasResource(q.to.resource) {
-		return nil, nil, invalidTarget()
+		return nil, nil, invalidTarget().because("there is no resource " + q.to.resource)
 	}
 	answer, err := s.accessToken(q)
 	return answer, nil, err

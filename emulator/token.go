@@ -77,7 +77,7 @@ func (s *Server) authenticate(r *http.Request, form url.Values) (*application, e
 	case !client.public() && subtle.ConstantTimeCompare([]byte(secret), []byte(client.Secret)) != 1:
 		return nil, invalidClient("the secret is another")
 	}
-	return client, nil
+	return client, s.checkOrigin(r, client)
 }
 
 // resourcesIn are those that are asked for, once each: a,b is two, in Logto.
@@ -265,9 +265,14 @@ func (s *Server) clientCredentials(client *application, form url.Values) (map[st
 	}
 	to := target{resource: indicator, organization: form.Get("organization_id")}
 	if to == (target{}) || to.resource != "" && s.tenant.resource(to.resource) == nil {
-		return nil, invalidTarget().because("a machine asks for a resource that there is, or an organization")
+		return nil, errMachineTarget()
 	}
 	return s.accessToken(request{client: client, to: to, scopes: scopesIn(form)})
+}
+
+// errMachineTarget: a machine has no opaque tokens, which are for a user's profile.
+func errMachineTarget() *oauthError {
+	return invalidTarget().because("a machine asks for a resource that there is, or an organization")
 }
 
 func formOfJSON(r *http.Request) (url.Values, error) {

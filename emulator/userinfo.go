@@ -27,6 +27,13 @@ func (s *Server) userinfo(r *http.Request) (reply, error) {
 		}
 		return reply{}, invalidToken(why)
 	}
+	client := s.tenant.application(t.Client)
+	if client == nil {
+		return reply{}, invalidToken("the application that it was for is gone")
+	}
+	if err := s.checkOrigin(r, client); err != nil {
+		return reply{}, err
+	}
 	if !slices.Contains(t.Scopes, "openid") {
 		return reply{}, missingScope("access token missing openid scope")
 	}
