@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 // KeySet is the JWK Set of the keys, as Logto publishes it.
@@ -27,9 +28,22 @@ func ServeKeySet(w http.ResponseWriter, r *http.Request, set string) {
 	w.Header().Set("Content-Type", "application/jwk-set+json; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-cache, max-age=0, must-revalidate")
 	w.Header().Set("ETag", etag)
-	if r.Header.Get("If-None-Match") == etag {
+	if has(r, etag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
 	_, _ = w.Write([]byte(set))
+}
+
+// has tells whether the client has what the tag is of (RFC 9110 section 13.1.2): a
+// proxy that compresses makes a tag weak.
+func has(r *http.Request, etag string) bool {
+	for _, line := range r.Header.Values("If-None-Match") {
+		for tag := range strings.SplitSeq(line, ",") {
+			if tag = strings.TrimSpace(tag); tag == "*" || strings.TrimPrefix(tag, "W/") == etag {
+				return true
+			}
+		}
+	}
+	return false
 }
