@@ -54,6 +54,14 @@ func (n unique) add(name string) error {
 	return nil
 }
 
+// checkLife keeps lifetimes where times can be calculated with.
+func checkLife(where string, n, least, most int64) error {
+	if n < least || n > most {
+		return fmt.Errorf("%s: %d is not from %d to %d", where, n, least, most)
+	}
+	return nil
+}
+
 func checkScopes(where string, scopes, known []string) error {
 	for _, scope := range scopes {
 		switch {
@@ -78,6 +86,9 @@ func (t *tenant) checkResources() error {
 			return fmt.Errorf("resource %q: the indicator must be an absolute URI without fragment, comma and space (RFC 8707 section 2)", r.Indicator)
 		case strings.HasPrefix(r.Indicator, "urn:logto:"):
 			return fmt.Errorf("resource %q: Logto keeps urn:logto: for itself", r.Indicator)
+		}
+		if err := checkLife("resource "+r.Indicator+": accessTokenTtl", valueOf(r.AccessTokenTTL), -maxSeconds, maxSeconds); err != nil {
+			return err
 		}
 		if err := checkScopes("resource "+r.Indicator, r.Scopes, nil); err != nil {
 			return err
@@ -198,6 +209,9 @@ func (t *tenant) checkApplications() error {
 			return fmt.Errorf("%s: nobody signs in to a machine: it has no redirectUris", where)
 		case a.Type != machine && len(a.Roles) > 0:
 			return fmt.Errorf("%s: only a machine has roles", where)
+		}
+		if err := errors.Join(checkLife(where+": idTokenTtl", a.IDTokenTTL, 0, maxSeconds), checkLife(where+": refreshTokenTtlInDays", a.RefreshTokenTTLInDays, 0, maxSeconds/(24*60*60))); err != nil {
+			return err
 		}
 		for _, uri := range slices.Concat(a.RedirectURIs, a.PostLogoutRedirectURIs) {
 			if err := checkRedirect(uri); err != nil {

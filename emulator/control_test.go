@@ -221,7 +221,8 @@ func TestControlRefusals(t *testing.T) {
 		{"add-member", `{"organization":"acme","user":"alice"}`}, {"add-member", `{"organization":"acme","user":"bob","organizationRoles":["x"]}`}, {"add-member", `{"organization":"acme","application":"page"}`},
 		{"remove-member", `{"organization":"acme","user":"bob"}`}, {"remove-member", `{"organization":"acme","user":"alice","application":"machine"}`}, {"remove-member", `{"organization":"x","user":"bob"}`},
 		{"member-roles", `{"organization":"acme","user":"bob"}`}, {"member-roles", `{"organization":"acme","user":"alice","organizationRoles":["worker"]}`}, {"member-roles", `{"organization":"x","user":"a"}`}, {"member-roles", `{"organization":"acme"}`},
-		{"revoke", `{"user":"x"}`}, {"subject-token", `{"user":"x"}`}, {"personal-access-token", `{"user":"x"}`}, {"resend", `{"id":1}`}, {"faults", `{"faults":[null]}`}, {"token", `{"user":"x"}`}, {"clock", `{"seconds":"x"}`},
+		{"revoke", `{"user":"x"}`}, {"subject-token", `{"user":"x"}`}, {"personal-access-token", `{"user":"x"}`}, {"resend", `{"id":1}`}, {"faults", `{"faults":[null]}`}, {"token", `{"user":"x"}`},
+		{"suspend", `{"user":"nobody","user":"alice"}`}, {"suspend", `{"user":"alice"}{"user":"bob"}`}, {"tenant", `null`}, {"clock", `{"seconds":"x"}`},
 	} {
 		method := "/control/" + test.action
 		if a := b.do(b.request("POST", method, test.args, "Content-Type", "application/json")); a.status/100 != 4 {

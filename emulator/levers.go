@@ -116,7 +116,7 @@ func (s *Server) setLifetimes(a lifetimes) (any, []*delivery, error) {
 
 func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
 
-func valueOf(n *float64) float64 {
+func valueOf[N int64 | float64](n *N) N {
 	if n == nil {
 		return 0
 	}

@@ -128,6 +128,7 @@ func TestStateRefusals(t *testing.T) {
 		{"nothing", "{}", 0o600, "", "no state"},
 		{"empty", "", 0o600, "", "no state"},
 		{"more", strings.Replace(string(text), `"issued":{`, `"more":1,"issued":{`, 1), 0o600, "", "no state"},
+		{"more behind it", string(text) + "{}", 0o600, "", "no state"},
 		{"no key", strings.Replace(string(text), `"algorithm":"ES384"`, `"algorithm":"HS256"`, 1), 0o600, "", "no state"},
 	} {
 		file := filepath.Join(dir, "state")
@@ -260,10 +261,14 @@ func TestReread(t *testing.T) {
 func TestDescriptionRefusals(t *testing.T) {
 	const good = `"resources":[{"indicator":"https://a.test","scopes":["r"]}]`
 	for _, test := range []struct{ name, text, want string }{
-		{"nothing", ``, "EOF"},
+		{"nothing", ``, "there is nothing in it"},
 		{"no JSON", "{\n\n!", "line 3"},
-		{"a list", `[]`, "must be"},
+		{"half written", "{\n\"users\": [{\"id\": \"a\"}", "line 2: it ends too early"},
+		{"a list", `[]`, "is a JSON object"},
+		{"null", `null`, "is a JSON object"},
 		{"two", `{} {}`, "more behind"},
+		{"a member twice", "{\"users\":[{\"id\":\"a\",\n\"roles\":[],\"roles\":[]}]}", `line 2: member "roles" stands twice`},
+		{"deep", strings.Repeat("[", 2000), "1000 levels"},
 		{"an unknown member", `{"user":[]}`, `unknown member "user"`},
 		{"deeper", `{"users":[{"id":"a","password":"x"}]}`, `unknown member "password"`},
 		{"a number for a name", `{"users":[{"id":1}]}`, "users.id must be string"},
@@ -285,6 +290,9 @@ func TestDescriptionRefusals(t *testing.T) {
 		{"no such machine", `{"organizations":[{"id":"o","applications":[{"id":"a"}]}]}`, `no machine "a"`},
 		{"no such organization role", `{"users":[{"id":"a"}],"organizations":[{"id":"o","users":[{"id":"a","organizationRoles":["x"]}]}]}`, `no organization role "x"`},
 		{"a personal access token", `{"users":[{"id":"a","personalAccessTokens":[{"value":"x"}]}]}`, "begins with pat_"},
+		{"a life that no clock has", `{"resources":[{"indicator":"https://a.test","accessTokenTtl":9223372036854775807}]}`, "accessTokenTtl: 9223372036854775807 is not"},
+		{"an ID token from before", `{"applications":[{"id":"a","type":"SPA","idTokenTtl":-1}]}`, "idTokenTtl: -1 is not"},
+		{"a refresh token for good", `{"applications":[{"id":"a","type":"SPA","refreshTokenTtlInDays":200000}]}`, "refreshTokenTtlInDays: 200000 is not"},
 		{"no type", `{"applications":[{"id":"a"}]}`, "is none of SPA"},
 		{"no secret", `{"applications":[{"id":"a","type":"MachineToMachine"}]}`, "has a secret"},
 		{"a public secret", `{"applications":[{"id":"a","type":"SPA","secret":"x"}]}`, "has no secret"},
@@ -325,7 +333,7 @@ func TestDescriptionRefusals(t *testing.T) {
 func TestDescription(t *testing.T) {
 	for _, text := range []string{
 		`{}`,
-		`{"//": ["a", {"b": 1}], "users": [{"// why": "c", "id": "a", "customData": {"n": 12345678901234567890}}]}`,
+		`{"//": ["a", {"b": 1}], "//": "again", "users": [{"// why": "c", "id": "a", "customData": {"n": 12345678901234567890}}]}`,
 		`{"applications":[{"id":"a","type":"Native","redirectUris":["com.example.app:/callback","com.example.app://callback","http://localhost:*/cb","https://app.example.com/cb"],"corsAllowedOrigins":["https://app.example.com"]}]}`,
 	} {
 		em, err := emulator.New(emulator.Config{Tenant: []byte(text)})

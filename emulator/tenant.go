@@ -142,14 +142,14 @@ type customizer struct {
 
 // readTenant reads a description. The error says what to change.
 func readTenant(b []byte) (*tenant, error) {
+	if err := unambiguous(b); err != nil {
+		return nil, err
+	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
-	var all any
-	if err := d.Decode(&all); err != nil {
-		return nil, place(b, err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("there is more behind the description")
+	var all map[string]any
+	if err := d.Decode(&all); err != nil || all == nil {
+		return nil, errors.New("a description is a JSON object")
 	}
 	bare, err := json.Marshal(withoutComments(all))
 	if err != nil {
@@ -162,8 +162,64 @@ func readTenant(b []byte) (*tenant, error) {
 	return t, t.check()
 }
 
-// decodeStrict refuses members that nobody reads.
+// unambiguous refuses what is not one JSON value, and members that stand twice in one
+// object, of which one would go unheard. Comments may.
+func unambiguous(b []byte) error {
+	if len(bytes.TrimSpace(b)) == 0 {
+		return errors.New("there is nothing in it")
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	if err := walk(d, 0); err != nil {
+		return place(b, d, err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return place(b, d, errors.New("there is more behind the end"))
+	}
+	return nil
+}
+
+const maxDepth = 1000 // of JSON
+
+// walk goes over one value.
+func walk(d *json.Decoder, depth int) error {
+	if depth > maxDepth {
+		return fmt.Errorf("it is nested over %d levels deep", maxDepth)
+	}
+	token, err := d.Token()
+	if err != nil {
+		return err
+	}
+	open, ok := token.(json.Delim)
+	if !ok {
+		return nil
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		if open == '{' {
+			token, err := d.Token()
+			if err != nil {
+				return err
+			}
+			name, _ := token.(string) // or it was an error
+			if seen[name] && !strings.HasPrefix(name, "//") {
+				return fmt.Errorf("member %q stands twice in one object", name)
+			}
+			seen[name] = true
+		}
+		if err := walk(d, depth+1); err != nil {
+			return err
+		}
+	}
+	_, err = d.Token() // which closes it
+	return err
+}
+
+// decodeStrict refuses members that nobody reads, or that stand twice.
 func decodeStrict(b []byte, into any) error {
+	if err := unambiguous(b); err != nil {
+		return err
+	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	d.UseNumber() // custom data keep their digits
@@ -178,14 +234,16 @@ func decodeStrict(b []byte, into any) error {
 	return errors.New(strings.Replace(strings.TrimPrefix(err.Error(), "json: "), "unknown field", "unknown member", 1))
 }
 
-// place gives a syntax error its line.
-func place(b []byte, err error) error {
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
-		line := 1 + bytes.Count(b[:min(int(syntax.Offset), len(b))], []byte("\n"))
-		return fmt.Errorf("line %d: %w", line, err)
+// place gives an error of reading its line.
+func place(b []byte, d *json.Decoder, err error) error {
+	at := d.InputOffset()
+	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
+		at = syntax.Offset
 	}
-	return err
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		at, err = int64(len(b)), errors.New("it ends too early")
+	}
+	return fmt.Errorf("line %d: %w", 1+bytes.Count(b[:min(at, int64(len(b)))], []byte("\n")), err)
 }
 
 // withoutComments takes members away whose names begin with //: JSON has no comments.
