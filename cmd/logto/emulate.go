@@ -140,6 +140,9 @@ func (e *emulating) serve(ctx context.Context, stdin io.Reader, stdout, stderr i
 		return err
 	}
 	defer listener.Close()
+	if err := e.checkBound(listener.Addr()); err != nil {
+		return err
+	}
 	if e.endpoint == "" {
 		_, port, err := net.SplitHostPort(listener.Addr().String())
 		if err != nil {
@@ -183,6 +186,15 @@ func (e *emulating) serve(ctx context.Context, stdin io.Reader, stdout, stderr i
 	_ = server.Close() // what hangs by a fault would keep a gentle end from ending
 	<-served
 	return errors.Join(err, em.Close())
+}
+
+// checkBound looks at what was bound: which address a name has, such as one below
+// localhost, is the network's to say.
+func (e *emulating) checkBound(bound net.Addr) error {
+	if a, ok := bound.(*net.TCPAddr); ok && a.IP.IsLoopback() || len(e.hosts) > 0 {
+		return nil
+	}
+	return fmt.Errorf("-listen %s is %v here, which is not loopback: write 127.0.0.1 for it", e.listen, bound)
 }
 
 // described is what the greeting tells of an emulator's description.

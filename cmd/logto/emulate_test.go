@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -86,6 +87,16 @@ func TestEmulateUsage(t *testing.T) {
 		var out, errs bytes.Buffer
 		if code := run([]string{"emulate", help}, nil, &out, &errs); code != 0 || out.String() != emulateUsage {
 			t.Errorf("%s: %d, %q", help, code, errs.String())
+		}
+	}
+	// A name is where the network says that it is.
+	for bound, ok := range map[string]bool{"127.0.0.1": true, "127.0.0.2": true, "::1": true, "::ffff:127.0.0.1": true, "192.0.2.1": false, "0.0.0.0": false, "::": false} {
+		addr := &net.TCPAddr{IP: net.ParseIP(bound), Port: 3001}
+		if err := (&emulating{listen: "login.localhost:3001"}).checkBound(addr); (err == nil) != ok {
+			t.Errorf("%s: %v", bound, err)
+		}
+		if err := (&emulating{hosts: list{"api"}}).checkBound(addr); err != nil {
+			t.Errorf("%s, insecurely: %v", bound, err)
 		}
 	}
 	// The flags that exist are those of the usage text.
