@@ -1,6 +1,8 @@
 package emulator
 
 import (
+	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -98,8 +100,18 @@ func newIssued() (*issued, error) {
 	return i, nil
 }
 
+// whole refuses a file in which something is null.
+func (i *issued) whole() error {
+	return errors.Join(noNull("keys", i.Keys), noNull("sessions", slices.Collect(maps.Values(i.Sessions))), noNull("grants", slices.Collect(maps.Values(i.Grants))),
+		noNull("codes", slices.Collect(maps.Values(i.Codes))), noNull("refreshTokens", slices.Collect(maps.Values(i.Refresh))),
+		noNull("opaqueTokens", slices.Collect(maps.Values(i.Opaque))), noNull("subjectTokens", slices.Collect(maps.Values(i.Subjects))))
+}
+
 // fill makes the maps that a file may lack.
 func (i *issued) fill() {
+	for _, s := range i.Sessions {
+		s.SIDs = orEmpty(s.SIDs)
+	}
 	i.Sessions, i.Grants, i.Codes = orEmpty(i.Sessions), orEmpty(i.Grants), orEmpty(i.Codes)
 	i.Refresh, i.Opaque, i.Subjects = orEmpty(i.Refresh), orEmpty(i.Opaque), orEmpty(i.Subjects)
 }

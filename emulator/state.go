@@ -165,6 +165,9 @@ func readState(file string) (*stored, error) {
 	if err := kept.Tenant.check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
+	if err := kept.Issued.whole(); err != nil {
+		return nil, fmt.Errorf("%s is no state of an emulator (%v): delete it to begin anew", file, err)
+	}
 	kept.Issued.fill()
 	return &kept, nil
 }

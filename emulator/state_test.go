@@ -128,6 +128,8 @@ func TestStateRefusals(t *testing.T) {
 		{"nothing", "{}", 0o600, "", "no state"},
 		{"empty", "", 0o600, "", "no state"},
 		{"more", strings.Replace(string(text), `"issued":{`, `"more":1,"issued":{`, 1), 0o600, "", "no state"},
+		{"a null for a session", strings.Replace(string(text), `"sessions":{}`, `"sessions":{"x":null}`, 1), 0o600, "", "sessions has a null"},
+		{"a null for a key", strings.Replace(string(text), `"keys":[`, `"keys":[null,`, 1), 0o600, "", "keys has a null"},
 		{"more behind it", string(text) + "{}", 0o600, "", "no state"},
 		{"no key", strings.Replace(string(text), `"algorithm":"ES384"`, `"algorithm":"HS256"`, 1), 0o600, "", "no state"},
 	} {
