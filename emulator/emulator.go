@@ -38,7 +38,7 @@ import (
 
 // Mark is the end of every emulator's endpoint: "/emulator". So its issuer, which each
 // of its tokens names, can't be mistaken for a Logto's.
-const Mark = "/emulator"
+const Mark = policy.EmulatorPath
 
 // Config configures New and Start. The zero value is an emulator with the users, roles
 // and applications of [Example], in memory.

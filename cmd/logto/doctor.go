@@ -44,6 +44,9 @@ func doctor(o *options) *report {
 				r.add("config", warn, quote.String(issuer)+" has port 3002", "that is usually Logto's console, whose tokens are for administrators; the endpoint is usually at port 3001")
 			}
 		}
+		if slices.ContainsFunc(t.issuers, policy.IsEmulator) {
+			r.add("config", note, "this is logto emulate, and no Logto: anybody can be anybody there", "for development and tests only")
+		}
 		r.reached(t)
 		r.keySet(t, o)
 		r.discovery(ctx, t, o, &found)
@@ -283,7 +286,8 @@ func (t *target) ask(ctx context.Context, issuer string, o *options) (*metadata,
 }
 
 // elsewhere looks for Logto at other paths of the address at which it is not: with
-// /oidc, and without the last segments of the path. It returns nil if there is none.
+// /oidc, without the last segments of the path, and on this machine at the emulator's.
+// It returns nil if there is none.
 func (t *target) elsewhere(ctx context.Context, issuer string, o *options) (m *metadata, at string) {
 	path, isOIDC := strings.CutSuffix(issuer, policy.OIDCPath)
 	u, err := url.Parse(path)
@@ -303,6 +307,12 @@ func (t *target) elsewhere(ctx context.Context, issuer string, o *options) (m *m
 			break
 		}
 		u.Path, u.RawPath = u.Path[:slash], ""
+	}
+	if policy.IsLoopback(u.Hostname()) {
+		u.Path, u.RawPath = policy.EmulatorPath+policy.OIDCPath, ""
+		if m, _, _ = t.ask(ctx, u.String(), o); m != nil {
+			return m, u.String()
+		}
 	}
 	return nil, ""
 }
@@ -328,6 +338,8 @@ func (r *report) discovery(ctx context.Context, t *target, o *options, found *ad
 				switch {
 				case at == bare+policy.OIDCPath:
 					advice = "the configured issuer lacks /oidc: tokens have " + quote.String(other.Issuer) + ". Use -endpoint (Config.Endpoint), which adds it"
+				case policy.IsEmulator(at):
+					advice = "this is logto emulate, whose endpoint ends in " + policy.EmulatorPath + ": it is " + quote.String(strings.TrimSuffix(at, policy.OIDCPath))
 				case len(o.config.Issuers) == 0:
 					advice = "the endpoint has a path too many, as of a page: it is " + quote.String(strings.TrimSuffix(at, policy.OIDCPath))
 				}
@@ -387,6 +399,9 @@ func (r *report) compare(name, issuer string, m *metadata, t *target, found *adv
 		r.add(name, fail, fmt.Sprintf("Logto calls itself %s, want %s", quote.String(got), want),
 			"Logto runs behind a TLS proxy and doesn't know it: set its ENDPOINT to the https address and TRUST_PROXY_HEADER=1")
 		return // The configuration is right, Logto isn't.
+	case policy.IsEmulator(got) != policy.IsEmulator(configured):
+		r.add(name, fail, fmt.Sprintf("it calls itself %s, want %s: one of them is logto emulate", quote.String(got), want), "the emulator is for development: take its endpoint or that of your Logto for Endpoint and JWKSURL both")
+		return // Which one is meant can't be seen.
 	case difference.Kind <= policy.SameLogto:
 		r.add(name, fail, fmt.Sprintf("Logto calls itself %s, want %s: %s", quote.String(got), want, difference.Text), difference.Remedy)
 	default:

@@ -13,6 +13,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/seed-70fe37f4/logto/emulator"
 )
 
 // emulated runs the command until the test ends, and gives what it printed up to the
@@ -133,7 +135,13 @@ func TestEmulate(t *testing.T) {
 		t.Fatal(err)
 	}
 	tool(t, answer.AccessToken, "explain", "-endpoint", endpoint, "-audience", api, "-scope", "read:things").want(t, 0, "Accepted")
-	tool(t, "", "doctor", "-endpoint", endpoint, "-audience", api).want(t, 0)
+	tool(t, "", "doctor", "-endpoint", endpoint, "-audience", api).want(t, 0, "this is logto emulate, and no Logto")
+
+	// By mistake: elsewhere, without /emulator, or its keys for those of another.
+	other := strings.TrimSuffix(endpoint, emulator.Mark)
+	tool(t, answer.AccessToken, "explain", "-endpoint", other, "-audience", api).want(t, 1, "the token is from logto emulate, where anybody can be anybody")
+	tool(t, "", "doctor", "-endpoint", other, "-audience", api).want(t, 1, "this is logto emulate, whose endpoint ends in /emulator: it is '"+endpoint+"'", `"`+endpoint+`"`)
+	tool(t, "", "doctor", "-issuer", other+"/oidc", "-jwks-url", endpoint+"/oidc/jwks", "-audience", api).want(t, 1, "one of them is logto emulate")
 }
 
 // What is printed of a description with odd names is safe to paste, and one with nothing

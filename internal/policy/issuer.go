@@ -13,6 +13,12 @@ type Difference struct {
 	Remedy string
 }
 
+// EmulatorPath is what the endpoint of every logto emulate ends in.
+const EmulatorPath = "/emulator"
+
+// IsEmulator reports whether an issuer, or its path, is that of a logto emulate.
+func IsEmulator(issuer string) bool { return strings.HasSuffix(issuer, EmulatorPath+OIDCPath) }
+
 const maxIssuer = 500 // bytes that are looked at; Logto's have about 30
 
 // SameLogto is the last Kind in which one Logto certainly goes by both issuers, if it
@@ -40,6 +46,12 @@ func CompareIssuers(got, want string) Difference {
 		return Difference{9, "the token is not from this Logto", "the token is another issuer's: where does the client sign in?"}
 	case canonical(g)+g.Path == canonical(w)+w.Path:
 		return Difference{2, "they differ in upper and lower case, or by a port that goes without saying", write}
+	case IsEmulator(g.Path) && !IsEmulator(w.Path):
+		return Difference{4, "the token is from logto emulate, where anybody can be anybody: no API but one under development may trust it",
+			"let the client sign in to the Logto of this API; for development on the emulator, set Config.Endpoint to the address that logto emulate prints"}
+	case IsEmulator(w.Path) && !IsEmulator(g.Path):
+		return Difference{4, "this API is configured for logto emulate, and the token is from elsewhere",
+			"set Config.Endpoint to the Logto where the client signs in: the emulator is for development"}
 	case canonical(g) == canonical(w):
 		return Difference{3, "they differ by the path", "the issuer is Logto's address + /oidc: Config.Endpoint must have the path of the tenant, if it has one, and no other"}
 	case strings.EqualFold(g.Hostname(), w.Hostname()):
