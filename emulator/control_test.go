@@ -310,6 +310,22 @@ func TestDocumentation(t *testing.T) {
 			t.Errorf("the page has %s: %v, %v", f[1], at, do)
 		}
 	}
+	// All actions are on it, and what it suggests for them can be done to the example.
+	script, err := os.ReadFile("pages/control.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := string(page) + string(script)
+	for _, name := range regexp.MustCompile(`"([a-z-]+)"`).FindAllStringSubmatch(em.Control("no-such", nil, nil).Error(), -1) {
+		if !strings.Contains(all, `data-action="`+name[1]+`"`) && !strings.Contains(all, "'"+name[1]+"'") && !strings.Contains(all, ">"+name[1]+"</option>") {
+			t.Errorf("the page lacks the action %s", name[1])
+		}
+	}
+	for _, a := range regexp.MustCompile(`<option data-args='([^']+)'>([a-z-]+)<`).FindAllStringSubmatch(string(page), -1) {
+		if err := em.Control(a[2], json.RawMessage(a[1]), nil); err != nil {
+			t.Errorf("%s %s: %v", a[2], a[1], err)
+		}
+	}
 	for _, a := range regexp.MustCompile(`data-action="([a-z-]+)"`).FindAllStringSubmatch(string(page), -1) {
 		if err := em.Control(a[1], map[string]string{"no-such": ""}, nil); err == nil || strings.Contains(err.Error(), "no such action") {
 			t.Errorf("the page has the action %s: %v", a[1], err)

@@ -144,6 +144,20 @@ $('fault').addEventListener('submit', (event) => {
   act('faults', { faults: [...(state.faults ?? []), fault] });
 });
 
+// What has no button of its own: the action's arguments as JSON, as by HTTP.
+const any = $('any');
+const suggest = () => { any.elements.args.value = any.elements.action.selectedOptions[0].dataset.args; };
+any.elements.action.addEventListener('change', suggest);
+suggest(); // a reload keeps the choice
+any.addEventListener('submit', (event) => {
+  event.preventDefault();
+  try {
+    act(any.elements.action.value, JSON.parse(any.elements.args.value || '{}'));
+  } catch (error) {
+    say(`The arguments are no JSON: ${error.message}`, false);
+  }
+});
+
 $('save').addEventListener('click', () => {
   try {
     act('tenant', JSON.parse($('tenant').value));
