@@ -27,7 +27,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.mayHost(r.Host) || s.proxied(r) {
 		// A page of the internet that lets its own name point to this machine, or a
 		// proxy that lets the internet in.
-		http.Error(w, "emulator: this host is not loopback: for a network that you trust there is -insecure-host", http.StatusMisdirectedRequest)
+		http.Error(w, "emulator: it is asked from elsewhere than this machine: by a host, or through a proxy, that is not loopback. For a network that you trust there is -insecure-host", http.StatusMisdirectedRequest)
 		return
 	}
 	// Read now: whoever is slow to send it must not hold the lock.
