@@ -219,7 +219,7 @@ func (t *tenant) checkApplications() error {
 			}
 		}
 		for _, origin := range a.CORSAllowedOrigins {
-			if u, err := url.Parse(origin); err != nil || originOf(u) != origin {
+			if !isOrigin(origin) {
 				return fmt.Errorf("%s: %q is no origin: write it as in http://localhost:5173", where, origin)
 			}
 		}

@@ -23,6 +23,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"slices"
@@ -119,6 +120,11 @@ func New(cfg Config) (*Server, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil {
 		return nil, fmt.Errorf("emulator: the endpoint is no address: write it as in http://localhost:3001%s", Mark)
+	}
+	for _, host := range cfg.InsecureHosts {
+		if _, err := netip.ParseAddr(host); err != nil && (host == "" || strings.ContainsAny(host, ":/ *[")) {
+			return nil, fmt.Errorf("emulator: %q is no host: a name or an address, without scheme, port and *", host)
+		}
 	}
 	if !policy.IsLoopback(u.Hostname()) && !names(cfg.InsecureHosts, u.Hostname()) {
 		return nil, fmt.Errorf("emulator: %s is not loopback: whoever reaches an emulator can be anybody; for a network that you trust, name it in InsecureHosts", u.Host)

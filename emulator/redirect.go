@@ -84,15 +84,28 @@ func originOf(u *url.URL) string {
 	return u.Scheme + "://" + strings.ToLower(host)
 }
 
+// isOrigin tells whether a text is an origin as a browser writes it, or as an app around
+// a page does: capacitor://localhost.
+func isOrigin(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || !plain(text) {
+		return false
+	}
+	if u.Scheme == "http" || u.Scheme == "https" {
+		return originOf(u) == text
+	}
+	return u.Scheme+"://"+u.Hostname() == text
+}
+
 // allowsOrigin tells whether pages of the origin may call the token endpoint for the
 // application: those that it redirects to, and those that it names.
 func (a *application) allowsOrigin(origin string) bool {
-	u, err := url.Parse(origin)
-	if err != nil || originOf(u) != origin || u.Path != "" {
-		return false
-	}
 	if slices.Contains(a.CORSAllowedOrigins, origin) {
 		return true
+	}
+	u, err := url.Parse(origin)
+	if err != nil || originOf(u) != origin {
+		return false
 	}
 	for _, pattern := range a.RedirectURIs {
 		if before, _, ok := strings.Cut(pattern, anyPort); ok {

@@ -19,7 +19,7 @@ const settingsTenant = `{
 	"organizations": [{"id": "o", "name": "O", "description": "an organization", "users": [{"id": "alice"}]}],
 	"users": [{"id": "alice", "avatar": "https://example.test/a.png", "primaryPhone": "49123", "customData": {"plan": "pro"}}],
 	"applications": [
-		{"id": "page", "type": "SPA", "redirectUris": ["http://localhost:5173/callback"], "corsAllowedOrigins": ["https://other.example.test"],
+		{"id": "page", "type": "SPA", "redirectUris": ["http://localhost:5173/callback"], "corsAllowedOrigins": ["https://other.example.test", "capacitor://localhost"],
 			"idTokenTtl": 120, "refreshTokenTtlInDays": 1, "rotateRefreshToken": false},
 		{"id": "web", "type": "Traditional", "secret": "s", "redirectUris": ["http://localhost:5173/callback"], "alwaysIssueRefreshToken": true}
 	]}`
@@ -53,7 +53,7 @@ func TestSettings(t *testing.T) {
 		if a := b.exchange(code, "client_id", "web", "client_secret", "s"); a.text(t, "refresh_token") == "" {
 			t.Errorf("web: %d %s", a.status, a.body)
 		}
-		for origin, allowed := range map[string]bool{"http://localhost:5173": true, "https://other.example.test": true, "http://localhost:5174": false, "https://localhost:5173": false, "https://other.example.test:444": false} {
+		for origin, allowed := range map[string]bool{"http://localhost:5173": true, "https://other.example.test": true, "http://localhost:5174": false, "https://localhost:5173": false, "capacitor://localhost": true, "capacitor://evil": false, "null": false, "https://other.example.test:444": false} {
 			a := b.do(b.request("OPTIONS", "/oidc/token", "", "Origin", origin))
 			if (a.header.Get("Access-Control-Allow-Origin") == origin) != allowed {
 				t.Errorf("%s: %v", origin, a.header)
