@@ -54,6 +54,14 @@ func (n unique) add(name string) error {
 	return nil
 }
 
+// addSome is add for a name that may be missing.
+func (n unique) addSome(name string) error {
+	if name == "" {
+		return nil
+	}
+	return n.add(name)
+}
+
 // checkLife keeps lifetimes where times can be calculated with.
 func checkLife(where string, n, least, most int64) error {
 	if n < least || n > most {
@@ -169,9 +177,14 @@ func (t *tenant) checkRoleNames(where, kind string, names []string) error {
 
 func (t *tenant) checkUsers() error {
 	all, tokens := newUnique("user"), newUnique("personal access token")
+	usernames, emails, phones := newUnique("username"), newUnique("primaryEmail"), newUnique("primaryPhone")
 	for _, u := range t.Users {
 		if err := all.add(u.ID); err != nil {
 			return err
+		}
+		// By these a user is found, in Logto too.
+		if err := errors.Join(usernames.addSome(u.Username), emails.addSome(u.PrimaryEmail), phones.addSome(u.PrimaryPhone)); err != nil {
+			return fmt.Errorf("user %s: %w", u.ID, err)
 		}
 		if err := t.checkRoleNames("user "+u.ID, "User", u.Roles); err != nil {
 			return err

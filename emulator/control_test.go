@@ -215,7 +215,7 @@ func TestControlRefusals(t *testing.T) {
 	before := b.get("/control/state").json(t)["tenant"]
 	for _, test := range []struct{ action, args string }{
 		{"nothing", `{}`}, {"suspend", `{"user":"nobody"}`}, {"suspend", `{"name":"alice"}`}, {"suspend", `{}`}, {"suspend", `[]`}, {"suspend", ``}, {"unsuspend", `{}`}, {"delete-user", `{}`},
-		{"create-user", `{"id":"alice"}`}, {"create-user", `{}`}, {"create-user", `{"id":"x","roles":["x"]}`}, {"update-user", `{"user":"x","name":"y"}`}, {"set-password", `{}`},
+		{"create-user", `{"id":"alice"}`}, {"create-user", `{}`}, {"create-user", `{"id":"x","roles":["x"]}`}, {"update-user", `{"user":"x","name":"y"}`}, {"update-user", `{"user":"bob","name":"y","primaryEmail":"alice@example.test"}`}, {"set-password", `{}`},
 		{"user-roles", `{"user":"alice","roles":["service"]}`}, {"user-roles", `{"user":"x"}`}, {"role-scopes", `{"role":"x"}`}, {"role-scopes", `{"role":"reader","scopes":{"https://api.example.test":["x"]}}`},
 		{"create-organization", `{"id":"acme"}`}, {"delete-organization", `{"organization":"x"}`}, {"add-member", `{"organization":"acme"}`}, {"add-member", `{"organization":"x","user":"bob"}`},
 		{"add-member", `{"organization":"acme","user":"alice"}`}, {"add-member", `{"organization":"acme","user":"bob","organizationRoles":["x"]}`}, {"add-member", `{"organization":"acme","application":"page"}`},

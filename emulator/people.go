@@ -79,6 +79,7 @@ func (s *Server) updateUser(a updateUserArgs) (any, []*delivery, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	before := *u
 	for _, set := range []struct{ to, from *string }{
 		{&u.Username, a.Username}, {&u.Name, a.Name}, {&u.PrimaryEmail, a.PrimaryEmail}, {&u.PrimaryPhone, a.PrimaryPhone}, {&u.Avatar, a.Avatar},
 	} {
@@ -88,6 +89,10 @@ func (s *Server) updateUser(a updateUserArgs) (any, []*delivery, error) {
 	}
 	if a.CustomData != nil {
 		u.CustomData = *a.CustomData
+	}
+	if err := s.tenant.checkUsers(); err != nil {
+		*u = before
+		return nil, nil, err
 	}
 	u.UpdatedAt = s.now().UnixMilli()
 	e := userEvent("User.Data.Updated", http.MethodPatch, "", http.StatusOK, u)

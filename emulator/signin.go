@@ -122,7 +122,7 @@ func (s *Server) makeUser(name string, roles []string) (*user, error) {
 		id = "user"
 	}
 	free := id
-	for i := 2; s.tenant.user(free) != nil; i++ {
+	for i := 2; s.tenant.hinted(free) != nil || s.tenant.hinted(free+"@example.test") != nil; i++ {
 		free = fmt.Sprintf("%s%d", id, i)
 	}
 	now := s.now().UnixMilli()

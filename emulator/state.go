@@ -113,8 +113,8 @@ func (t *tenant) adopt(before *tenant) {
 		return
 	}
 	for _, u := range before.Users {
-		if !u.Made || t.user(u.ID) != nil {
-			continue
+		if !u.Made || t.hinted(u.ID) != nil || t.hinted(u.Username) != nil || t.hinted(u.PrimaryEmail) != nil {
+			continue // the file has somebody of that name
 		}
 		var had []string
 		for _, name := range u.Roles {
@@ -163,7 +163,7 @@ func readState(file string) (*stored, error) {
 		return nil, fmt.Errorf("%s is no state of an emulator: delete it to begin anew", file)
 	}
 	if err := kept.Tenant.check(); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return nil, fmt.Errorf("%s: %w: delete it to begin anew", file, err)
 	}
 	if err := kept.Issued.whole(); err != nil {
 		return nil, fmt.Errorf("%s is no state of an emulator (%v): delete it to begin anew", file, err)

@@ -257,3 +257,50 @@ func TestReread(t *testing.T) {
 		t.Errorf("after a restart: bob %q, dave %v", bob, dave)
 	}
 }
+
+// Who is made at the sign-in page gets names that nobody has, and gives way to the file.
+func TestNamesOfMadeUsers(t *testing.T) {
+	dir := t.TempDir()
+	file, state := filepath.Join(dir, "logto.json"), filepath.Join(dir, "state.json")
+	write := func(users string) {
+		t.Helper()
+		text := `{"applications":[{"id":"page","type":"SPA","redirectUris":["http://localhost:*/*"]}],"users":[` + users + `]}`
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	users := func(b *browser) string {
+		var state struct {
+			Problem string
+			Tenant  struct{ Users []struct{ ID, Name string } }
+		}
+		if err := json.Unmarshal([]byte(b.get("/control/state").body), &state); err != nil {
+			t.Fatal(err)
+		}
+		names := state.Problem
+		for _, u := range state.Tenant.Users {
+			names += u.ID + "=" + u.Name + " "
+		}
+		return names
+	}
+	write(`{"id":"1","username":"zoe"},{"id":"2","primaryEmail":"zoe2@example.test"}`)
+	em, b := newMemory(t, emulator.Config{File: file, StateFile: state})
+	page := b.get("/oidc/auth?" + authorization("resource", "").Encode()).location(t)
+	for range 2 {
+		b.post(page.String(), url.Values{"do": {"make"}, "name": {"Zoe"}}).location(t)
+	}
+	if got := users(b); got != "1= 2= zoe3=Zoe zoe4=Zoe " {
+		t.Errorf("users %s", got)
+	}
+	write(`{"id":"1","username":"zoe3"}`)
+	if got := users(b); got != "1= zoe4=Zoe " {
+		t.Errorf("users %s", got)
+	}
+	if err := em.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, b = newMemory(t, emulator.Config{File: file, StateFile: state})
+	if got := users(b); got != "1= zoe4=Zoe " {
+		t.Errorf("users after a restart %s", got)
+	}
+}
