@@ -9,7 +9,7 @@
 // doesn't build is not counted. The work tree stays as it is (go test -overlay).
 // A mutant that makes a test run for longer than -timeout counts as killed.
 //
-// What lives is printed with its line as it was and as it became. To see a mutant
+// -in emulator draws from one folder. What lives is printed with its line as it was and as it became. To see a mutant
 // die by a new test, judge it alone:
 //
 //	go run ./.ci/mutants -v -at token_cache.go:71
@@ -47,7 +47,7 @@ type options struct {
 	seed        uint64
 	most        float64
 	timeout     time.Duration
-	at          string
+	at, in      string
 	equivalents string // a path from the module's root
 	verbose     bool
 }
@@ -60,6 +60,7 @@ func main() {
 	flag.Float64Var(&o.most, "most", 3, "how many per cent may live")
 	flag.DurationVar(&o.timeout, "timeout", time.Minute, "of a package's tests")
 	flag.StringVar(&o.at, "at", "", "judge all mutants of this `file or file:line`, in place of a drawing")
+	flag.StringVar(&o.in, "in", "", "draw from this `folder` alone")
 	flag.StringVar(&o.equivalents, "equivalents", ".ci/mutants/equivalents.txt", "`file` of the mutants that no test can notice")
 	flag.BoolVar(&o.verbose, "v", false, "print those that are killed or don't build, too")
 	flag.Parse()
@@ -89,7 +90,7 @@ func run(ctx context.Context, o options, out io.Writer) (ok bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	var all, drawn []mutant
+	var all, among, drawn []mutant
 	for _, p := range pkgs {
 		if p.example {
 			continue
@@ -102,6 +103,9 @@ func run(ctx context.Context, o options, out io.Writer) (ok bool, err error) {
 			for _, m := range mutants {
 				m.pkg = p
 				all = append(all, m)
+				if o.in == "" || strings.HasPrefix(m.file, o.in+"/") {
+					among = append(among, m)
+				}
 				if m.file == o.at || fmt.Sprintf("%s:%d", m.file, m.line) == o.at {
 					drawn = append(drawn, m)
 				}
@@ -112,9 +116,9 @@ func run(ctx context.Context, o options, out io.Writer) (ok bool, err error) {
 		o.n = len(drawn)
 		_, _ = fmt.Fprintf(out, "%s: %d of %d mutants\n", o.at, o.n, len(all))
 	} else {
-		drawn = slices.Clone(all)
+		drawn = among
 		rand.New(rand.NewPCG(o.seed, 0)).Shuffle(len(drawn), func(i, j int) { drawn[i], drawn[j] = drawn[j], drawn[i] })
-		_, _ = fmt.Fprintf(out, "seed %d: %d of %d mutants\n", o.seed, min(o.n, len(all)), len(all))
+		_, _ = fmt.Fprintf(out, "seed %d: %d of %d mutants\n", o.seed, min(o.n, len(among)), len(among))
 	}
 
 	temp, err := os.MkdirTemp("", "mutants")
