@@ -1,6 +1,7 @@
 package recipes
 
 import (
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -9,6 +10,8 @@ import (
 	"github.com/seed-70fe37f4/logto"
 	"github.com/seed-70fe37f4/logto/logtotest"
 )
+
+var quiet = slog.New(slog.DiscardHandler)
 
 const realm = `Bearer realm="https://logto.example.test/oidc"`
 
@@ -38,24 +41,27 @@ type expectation struct {
 func expect(t *testing.T, h http.Handler, tests []expectation) {
 	t.Helper()
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			r := httptest.NewRequestWithContext(t.Context(), test.method, test.path, nil)
-			for name, lines := range test.send {
-				r.Header[name] = lines
-			}
-			w := httptest.NewRecorder()
-			h.ServeHTTP(w, r)
-			if w.Code != test.status {
-				t.Errorf("status: got %d, want %d: %s", w.Code, test.status, w.Body)
-			}
-			for name, want := range test.header {
-				if got := strings.Join(w.Header().Values(name), "|"); got != want {
-					t.Errorf("%s: got %q, want %q", name, got, want)
-				}
-			}
-			if got := strings.TrimSpace(w.Body.String()); test.body != "" && got != test.body {
-				t.Errorf("body: got %s\nwant %s", got, test.body)
-			}
-		})
+		t.Run(test.name, func(t *testing.T) { expectOne(t, h, test) })
+	}
+}
+
+func expectOne(t *testing.T, h http.Handler, test expectation) {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), test.method, test.path, nil)
+	for name, lines := range test.send {
+		r.Header[name] = lines
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if w.Code != test.status {
+		t.Errorf("%s: status: got %d, want %d: %s", test.name, w.Code, test.status, w.Body)
+	}
+	for name, want := range test.header {
+		if got := strings.Join(w.Header().Values(name), "|"); got != want {
+			t.Errorf("%s: %s: got %q, want %q", test.name, name, got, want)
+		}
+	}
+	if got := strings.TrimSpace(w.Body.String()); test.body != "" && got != test.body {
+		t.Errorf("%s: body: got %s\nwant %s", test.name, got, test.body)
 	}
 }

@@ -10,7 +10,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"log/slog"
+	"io"
+	"log"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -44,7 +45,7 @@ func issuedBy(issuer string) logtotest.Token {
 func TestCustomDomain(t *testing.T) {
 	issuer := logtotest.New("https://tenant.logto.app")
 	cfg := customDomain()
-	cfg.Logger = slog.New(slog.DiscardHandler)
+	cfg.Logger = quiet
 	cfg.HTTPClient = &http.Client{Transport: hosts{"tenant.logto.app": issuer}}
 	expect(t, logto.Require(newVerifier(t, cfg))(hello), []expectation{
 		{"another domain", "GET", "/", bearer(issuer, issuedBy("https://auth.example.org/oidc")), 401, nil, ""},
@@ -56,7 +57,7 @@ func TestCustomDomain(t *testing.T) {
 func TestInternalName(t *testing.T) {
 	issuer := logtotest.New("https://auth.example.com")
 	cfg := internalName()
-	cfg.Logger = slog.New(slog.DiscardHandler)
+	cfg.Logger = quiet
 	cfg.HTTPClient = &http.Client{Transport: hosts{"logto:3001": issuer}}
 	expect(t, logto.Require(newVerifier(t, cfg))(hello), []expectation{
 		{"the internal name is no issuer", "GET", "/", bearer(issuer, issuedBy("http://logto:3001/oidc")), 401, nil, ""},
@@ -89,7 +90,7 @@ func TestOwnCA(t *testing.T) {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(clientCA)
 	server.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}
-	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	defer server.Close()
 	issuer := logtotest.New(server.URL)
@@ -124,7 +125,7 @@ func TestOwnCA(t *testing.T) {
 		{"both", client, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			v := newVerifier(t, logto.Config{Endpoint: server.URL, Audiences: []string{audience}, HTTPClient: test.client, Logger: slog.New(slog.DiscardHandler)})
+			v := newVerifier(t, logto.Config{Endpoint: server.URL, Audiences: []string{audience}, HTTPClient: test.client, Logger: quiet})
 			_, err := v.Verify(context.Background(), issuer.Token(logtotest.Token{Audience: audience}))
 			if !errors.Is(err, test.err) {
 				t.Errorf("got %v, want %v", err, test.err)

@@ -46,7 +46,7 @@ func TestEvents(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				issuer := logtotest.NewIssuer(t)
-				list, err := revocation.New(revocation.Config{})
+				list, err := revocation.New(revocation.Config{Logger: quiet})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -75,7 +75,7 @@ func TestEvents(t *testing.T) {
 
 func TestEventsRefused(t *testing.T) {
 	issuer := logtotest.NewIssuer(t)
-	list, err := revocation.New(revocation.Config{})
+	list, err := revocation.New(revocation.Config{Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestEventsRefused(t *testing.T) {
 
 // A server's WriteTimeout must not end a stream that goes on.
 func TestEventsWriteTimeout(t *testing.T) {
-	list, err := revocation.New(revocation.Config{})
+	list, err := revocation.New(revocation.Config{Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

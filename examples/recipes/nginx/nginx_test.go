@@ -33,7 +33,13 @@ func start(t *testing.T, issuer *logtotest.Issuer) (client *http.Client, auth *h
 	if err != nil {
 		t.Fatal(err)
 	}
-	auth = httptest.NewServer(newAuth(v))
+	decide := newAuth(v)
+	auth = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != "GET" || r.ContentLength != 0 {
+			t.Errorf("the auth service got %s with a body of %d bytes", r.Method, r.ContentLength)
+		}
+		decide.ServeHTTP(w, r)
+	}))
 	t.Cleanup(auth.Close)
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
