@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed-70fe37f4/logto"
+	"github.com/seed-70fe37f4/logto/emulator"
 	"github.com/seed-70fe37f4/logto/logtotest"
 	"github.com/seed-70fe37f4/logto/revocation"
 )
@@ -25,7 +26,7 @@ var (
 	hello = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "Hello, %s!", logto.UserID(r.Context()))
 	})
-	things, order, feed = hello, hello, hello
+	things, order, feed, reports = hello, hello, hello, hello
 )
 
 func mustNew(cfg logto.Config) *logto.Verifier {
@@ -73,6 +74,43 @@ func Example() {
 	// 401
 }
 
+func ExampleFromContext() {
+	h := logto.Require(v)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user := logto.UserID(r.Context())                 // "" for a machine, and for a stranger
+		organization := logto.OrganizationID(r.Context()) // "" if the token is bound to none
+		claims, ok := logto.FromContext(r.Context())      // all else: ClientID, Scopes, ExpiresAt, IsMachine …
+		fmt.Fprintf(w, "user %q, organization %q, application %q, %v", user, organization, claims.ClientID(), ok)
+	}))
+
+	try(h, "/", issuer.Token(logtotest.Token{User: "alice", Organization: "acme", ClientID: "page"}))
+	try(h, "/", issuer.Token(logtotest.Token{Machine: true, ClientID: "cron"}))
+	// Output:
+	// 200 user "alice", organization "acme", application "page", true
+	// 200 user "", organization "", application "cron", true
+}
+
+// Within a protected subtree one route asks for more.
+func ExampleRequire() {
+	mux := http.NewServeMux()
+	api := http.NewServeMux()
+	api.Handle("GET /api/things", things)
+	api.Handle("GET /api/reports", logto.Require(v, logto.Scopes("read:reports"))(reports))
+	mux.Handle("/api/", logto.Require(v, logto.Users())(api))
+
+	alice := issuer.Token(logtotest.Token{User: "alice"})
+	reader := issuer.Token(logtotest.Token{User: "carol", Scopes: []string{"read:reports"}})
+	machine := issuer.Token(logtotest.Token{Machine: true, Scopes: []string{"read:reports"}})
+	try(mux, "/api/things", alice)
+	try(mux, "/api/reports", alice)
+	try(mux, "/api/reports", reader)
+	try(mux, "/api/reports", machine)
+	// Output:
+	// 200 Hello, alice!
+	// 403
+	// 200 Hello, carol!
+	// 403
+}
+
 func ExampleScopes() {
 	mux := http.NewServeMux()
 	mux.Handle("GET /things", logto.Require(v, logto.Scopes("read:things"))(things))
@@ -89,6 +127,7 @@ func ExampleScopes() {
 
 func ExampleOrganizationPath() {
 	mux := http.NewServeMux()
+	mux.Handle("GET /things", logto.Require(v, logto.Scopes("read:things"))(things))
 	mux.Handle("GET /organizations/{organization}/orders",
 		logto.Require(v, logto.OrganizationPath("organization"), logto.Scopes("read:orders"))(order))
 
@@ -342,6 +381,46 @@ func ExampleVerifier_Ready() {
 	})
 	try(mux, "/readyz", "")
 	// Output: 200
+}
+
+// How a test on the emulator looks: docs/emulator.md.
+func TestEmulator(t *testing.T) {
+	em := emulator.Start(t) // a port of its own, in memory, until the test ends
+	v, err := logto.New(em.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := em.Token(emulator.Token{User: "alice", Scopes: []string{"read:things"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if claims, err := v.Verify(t.Context(), token); err != nil || !claims.HasScope("read:things") {
+		t.Errorf("%v, %v", claims, err)
+	}
+
+	err = em.Suspend("alice") // Unsuspend, DeleteUser, RemoveMember
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = em.Rotate("RS256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = em.Fault(emulator.Fault{At: "jwks", Do: "hang"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = em.Control("clock", map[string]int{"seconds": 600}, nil) // any action of the table
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = em.Reset()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := em.Token(emulator.Token{User: "alice"}); err != nil {
+		t.Error("after the reset: ", err)
+	}
 }
 
 // How a user's own test looks.
