@@ -6,11 +6,14 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/seed-70fe37f4/logto"
 )
 
 func readFile(t *testing.T, name string) string {
@@ -95,7 +98,7 @@ func withoutCode(page string) string {
 }
 
 // coming are what pages link to already and other changes bring.
-var coming = []string{"docs/recipes.md", "examples/saas"}
+var coming = []string{"examples/saas"}
 
 // TestLinks checks that each relative link of each page leads to a file or a folder, and
 // its fragment to a heading there.
@@ -131,6 +134,22 @@ func TestLinks(t *testing.T) {
 	}
 	if len(pages) < 10 || links < 50 {
 		t.Errorf("%d links in %d pages", links, len(pages))
+	}
+}
+
+// Every field of Config has its row in the reference, in the order of the type.
+func TestConfigurationTable(t *testing.T) {
+	_, table, _ := strings.Cut(readFile(t, "docs/reference.md"), "| field | default | |\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	var got, want []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\|").FindAllStringSubmatch(table, -1) {
+		got = append(got, row[1])
+	}
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[logto.Config]()) {
+		want = append(want, field.Name)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("rows %v, want %v", got, want)
 	}
 }
 
