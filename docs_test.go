@@ -2,18 +2,21 @@ package logto_test
 
 import (
 	"io/fs"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"unicode"
 
 	"github.com/seed-70fe37f4/logto"
+	"github.com/seed-70fe37f4/logto/emulator"
 )
 
 func readFile(t *testing.T, name string) string {
@@ -36,7 +39,7 @@ func TestDocsCode(t *testing.T) {
 		}
 		return strings.Join(lines, "\n")
 	}
-	code := unindent(readFile(t, "example_test.go"))
+	code := unindent(readFile(t, "example_test.go") + readFile(t, "example_testing_test.go"))
 	for _, dir := range []string{"examples", "bench"} {
 		err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
 			switch {
@@ -160,6 +163,40 @@ func TestAnchors(t *testing.T) {
 	} {
 		if got := anchors(heading); !slices.Equal(got, []string{want}) {
 			t.Errorf("%s: %q, want %s", heading, got, want)
+		}
+	}
+}
+
+// TestReadmeTenant runs the commands of the README's own tenant, with the emulator as the
+// tenant: a machine's token by curl, the API by curl, and explain.
+func TestReadmeTenant(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the commands are for a POSIX shell")
+	}
+	_, section, _ := strings.Cut(readFile(t, "README.md"), "### With your own tenant")
+	section, _, _ = strings.Cut(section, "## Who is calling")
+	var script strings.Builder
+	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(section, -1) {
+		if !strings.Contains(block[1], "export ") { // the first one starts the API
+			script.WriteString(block[1])
+		}
+	}
+	em := emulator.Start(t)
+	cfg := em.Config()
+	api := httptest.NewServer(logto.Require(mustNew(cfg))(hello))
+	defer api.Close()
+	commands := strings.NewReplacer("APP_ID=… APP_SECRET=…", "APP_ID=machine APP_SECRET=machine-secret",
+		"http://127.0.0.1:8080", api.URL).Replace(script.String())
+
+	cmd := exec.Command("sh", "-euc", commands)
+	cmd.Env = append(os.Environ(), "LOGTO_ENDPOINT="+em.Endpoint(), "LOGTO_AUDIENCE="+cfg.Audiences[0], "no_proxy=*")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s\n%s", err, commands, out)
+	}
+	for _, want := range []string{"200 OK", "Hello, !", "Accepted: machine 'machine'"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
 }
