@@ -3,6 +3,8 @@ module github.com/seed-70fe37f4/logto/examples/frameworks
 go 1.25.0
 
 require (
+	connectrpc.com/connect v1.21.0
+	connectrpc.com/cors v0.1.0
 	github.com/coder/websocket v1.8.15
 	github.com/gin-gonic/gin v1.12.0
 	github.com/go-chi/chi/v5 v5.5.0
@@ -10,6 +12,7 @@ require (
 	github.com/gorilla/mux v1.8.1
 	github.com/labstack/echo/v5 v5.4.4
 	github.com/modelcontextprotocol/go-sdk v1.8.0
+	github.com/rs/cors v1.11.1
 	github.com/seed-70fe37f4/logto v0.1.0
 	google.golang.org/grpc v1.84.0
 	google.golang.org/protobuf v1.36.12

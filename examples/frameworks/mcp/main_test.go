@@ -44,7 +44,7 @@ func TestContract(t *testing.T) {
 		url := contract.Serve(t, newHandler(v, mustParse(t, logtotest.Audience), counted(ran)))
 		return func(t *testing.T, c contract.Case, _ string) (int, string) {
 			res, body := post(t, url, c.Authorization)
-			contract.CheckHeader(t, c, res)
+			contract.CheckHeader(t, c, res.Header)
 			if c.Status != 200 {
 				var refusal struct{ Error string }
 				if err := json.Unmarshal(body, &refusal); err != nil || c.Error != "" && refusal.Error != c.Error {

@@ -47,7 +47,7 @@ func TestContract(t *testing.T) {
 							t.Errorf("connection %v, response %v: %v", conn, res, err)
 							return 0, ""
 						}
-						contract.CheckHeader(t, c, res)
+						contract.CheckHeader(t, c, res.Header)
 						return res.StatusCode, ""
 					}
 					defer func() { _ = conn.CloseNow() }()

@@ -71,14 +71,15 @@ func cases(issuer *logtotest.Issuer) []Case {
 type Send func(t *testing.T, c Case, route string) (status int, said string)
 
 // Run tells a program by its answers. start runs it with the verifier and, where
-// it has a chain, with Ran at the end of that.
-func Run(t *testing.T, routes []string, start func(t *testing.T, v *logto.Verifier, ran *Ran) Send) {
+// it has a chain, with Ran at the end of that. A program that configures more than
+// tenant and audience does so by configure.
+func Run(t *testing.T, routes []string, start func(t *testing.T, v *logto.Verifier, ran *Ran) Send, configure ...func(*logto.Config)) {
 	t.Helper()
 	t.Run("keys missing", func(t *testing.T) {
 		issuer := logtotest.NewIssuer(t)
 		issuer.Fail(logtotest.Status(503))
 		ran := &Ran{}
-		send := start(t, verifier(t, issuer), ran)
+		send := start(t, verifier(t, issuer, configure), ran)
 		good := issuer.Token(logtotest.Token{User: "alice", Scopes: []string{Scope}})
 		for _, c := range []Case{
 			{"no token", nil, 401, realm, "unauthorized", false},
@@ -91,7 +92,7 @@ func Run(t *testing.T, routes []string, start func(t *testing.T, v *logto.Verifi
 
 	issuer := logtotest.NewIssuer(t)
 	ran := &Ran{}
-	send := start(t, verifier(t, issuer), ran)
+	send := start(t, verifier(t, issuer, configure), ran)
 	for _, c := range cases(issuer) {
 		expect(t, send, ran, c, routes)
 	}
@@ -116,10 +117,13 @@ func Run(t *testing.T, routes []string, start func(t *testing.T, v *logto.Verifi
 	})
 }
 
-func verifier(t *testing.T, issuer *logtotest.Issuer) *logto.Verifier {
+func verifier(t *testing.T, issuer *logtotest.Issuer, configure []func(*logto.Config)) *logto.Verifier {
 	t.Helper()
 	cfg := issuer.Config()
 	cfg.Logger = slog.New(slog.DiscardHandler)
+	for _, change := range configure {
+		change(&cfg)
+	}
 	v, err := logto.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -204,7 +208,7 @@ func HTTP(t *testing.T, start func(t *testing.T, v *logto.Verifier, ran *Ran) (u
 			if err != nil {
 				t.Error(err)
 			}
-			CheckHeader(t, c, res)
+			CheckHeader(t, c, res.Header)
 			var answer struct{ Message, Error string }
 			if c.Error == "" && res.StatusCode != 200 {
 				return res.StatusCode, ""
@@ -223,13 +227,13 @@ func HTTP(t *testing.T, start func(t *testing.T, v *logto.Verifier, ran *Ran) (u
 }
 
 // CheckHeader checks the challenge and Retry-After of an answer.
-func CheckHeader(t *testing.T, c Case, res *http.Response) {
+func CheckHeader(t *testing.T, c Case, h http.Header) {
 	t.Helper()
 	want := []string{`Bearer realm="https://logto.example.test/oidc"` + c.Challenge}
 	if c.Challenge == "none" {
 		want = nil
 	}
-	got := res.Header.Values("WWW-Authenticate")
+	got := h.Values("WWW-Authenticate")
 	if c.Status == 401 && len(got) == 1 {
 		// Where one Require asks for token and scope, the 401 names the scope, too.
 		got[0] = strings.TrimSuffix(got[0], `, scope="`+Scope+`"`)
@@ -237,7 +241,7 @@ func CheckHeader(t *testing.T, c Case, res *http.Response) {
 	if c.Status != 400 && strings.Join(got, "|") != strings.Join(want, "|") {
 		t.Errorf("challenge: got %q, want %q", got, want)
 	}
-	if got := res.Header.Get("Retry-After"); (got != "") != (c.Status == 503) {
+	if got := h.Get("Retry-After"); (got != "") != (c.Status == 503) {
 		t.Errorf("Retry-After: got %q with status %d", got, c.Status)
 	}
 }
