@@ -13,6 +13,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+	"github.com/rs/cors"
 
 	"github.com/seed-70fe37f4/logto"
 )
@@ -50,13 +51,23 @@ func newHandler(v *logto.Verifier, resource *url.URL, server *mcp.Server) *http.
 	check := auth.RequireBearerToken(tokenInfo, &auth.RequireBearerTokenOptions{
 		ClockSkew: 30 * time.Second, // as Config.Leeway: Require has looked at the time
 	})
+	// Clients that are pages, such as the MCP inspector. Any origin will do: no page
+	// has a token by itself, as none is in a cookie. Outside of Require, for preflight
+	// requests carry none.
+	pages := cors.New(cors.Options{
+		AllowedOrigins: []string{"*"},
+		AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodDelete},
+		AllowedHeaders: []string{"*"}, // among them Mcp-Param-…, after a tool's parameters
+		ExposedHeaders: []string{"WWW-Authenticate", "Retry-After", "Mcp-Session-Id"},
+		MaxAge:         600,
+	})
 	mux := http.NewServeMux()
 	metadata := v.ResourceMetadata(resource.String(), scope)
 	mux.Handle(wellKnown+resource.Path, metadata) // RFC 9728 section 3.1
 	if resource.Path != "" {
 		mux.Handle(wellKnown, metadata) // where clients look that were given no address
 	}
-	mux.Handle("/mcp", logto.Require(v, logto.Scopes(scope))(check(tools)))
+	mux.Handle("/mcp", pages.Handler(logto.Require(v, logto.Scopes(scope))(check(tools))))
 	return mux
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -96,25 +95,15 @@ func post(t *testing.T, url string, authorization []string) (*http.Response, []b
 	return res, body
 }
 
-// bearer adds a token to requests.
-type bearer string
-
-func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
-	r = r.Clone(r.Context())
-	r.Header.Set("Authorization", "Bearer "+string(b))
-	return http.DefaultTransport.RoundTrip(r)
-}
-
-// TestClient goes the way of an MCP client that knows nothing but the address:
-// from the challenge to the metadata, and with a token to the tool.
-func TestClient(t *testing.T) {
+// TestMetadata: a refused client finds the metadata by the challenge, or where it
+// looks without one, and learns from it where to get which token.
+func TestMetadata(t *testing.T) {
 	issuer := logtotest.NewIssuer(t)
 	handler := http.NewServeMux()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	resource := server.URL + "/mcp"
 	cfg := issuer.Config(resource)
-	cfg.Logger = slog.New(slog.DiscardHandler)
 	cfg.ResourceMetadataURL = server.URL + wellKnown + "/mcp"
 	v, err := logto.New(cfg)
 	if err != nil {
@@ -126,40 +115,74 @@ func TestClient(t *testing.T) {
 	for status, authorization := range map[int][]string{401: nil, 403: {"Bearer " + lacking}} {
 		res, _ := post(t, server.URL, authorization)
 		challenges, err := oauthex.ParseWWWAuthenticate(res.Header.Values("WWW-Authenticate"))
-		if err != nil || len(challenges) != 1 || challenges[0].Params["resource_metadata"] != cfg.ResourceMetadataURL {
-			t.Errorf("challenge of %d: got %v, %v, want resource_metadata %s", status, challenges, err, cfg.ResourceMetadataURL)
+		if err != nil || len(challenges) != 1 || res.StatusCode != status {
+			t.Fatalf("challenge of %d, want %d: %v, %v", res.StatusCode, status, challenges, err)
+		}
+		for name, want := range map[string]string{"resource_metadata": cfg.ResourceMetadataURL, "scope": scope} {
+			if got := challenges[0].Params[name]; got != want {
+				t.Errorf("challenge of %d: %s: got %q, want %q", status, name, got, want)
+			}
 		}
 	}
-	metadata, err := oauthex.GetProtectedResourceMetadata(t.Context(), cfg.ResourceMetadataURL, resource, http.DefaultClient)
-	if err != nil {
-		t.Fatal(err)
+	for _, address := range []string{cfg.ResourceMetadataURL, server.URL + wellKnown} {
+		metadata, err := oauthex.GetProtectedResourceMetadata(t.Context(), address, resource, http.DefaultClient)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := []string{issuer.Endpoint() + "/oidc"}; !slices.Equal(metadata.AuthorizationServers, want) {
+			t.Errorf("%s: authorization servers: got %q, want %q", address, metadata.AuthorizationServers, want)
+		}
+		if want := []string{scope}; !slices.Equal(metadata.ScopesSupported, want) {
+			t.Errorf("%s: scopes: got %q, want %q", address, metadata.ScopesSupported, want)
+		}
 	}
-	// Clients that were given no address look at the root, too.
-	if root, err := oauthex.GetProtectedResourceMetadata(t.Context(), server.URL+wellKnown, resource, http.DefaultClient); err != nil || root.Resource != resource {
-		t.Errorf("at the root: %v, %v", root, err)
-	}
-	if want := []string{issuer.Endpoint() + "/oidc"}; !slices.Equal(metadata.AuthorizationServers, want) {
-		t.Errorf("authorization servers: got %q, want %q", metadata.AuthorizationServers, want)
-	}
-	if want := []string{scope}; !slices.Equal(metadata.ScopesSupported, want) {
-		t.Errorf("scopes: got %q, want %q", metadata.ScopesSupported, want)
-	}
+}
 
-	token := issuer.Token(logtotest.Token{User: "alice", Audience: metadata.Resource, Scopes: metadata.ScopesSupported})
-	client := mcp.NewClient(&mcp.Implementation{Name: "test", Version: "1.0.0"}, nil)
-	session, err := client.Connect(t.Context(), &mcp.StreamableClientTransport{
-		Endpoint: resource, HTTPClient: &http.Client{Transport: bearer(token)}, DisableStandaloneSSE: true,
-	}, nil)
+// TestPages: a client that is a page, such as the MCP inspector, of any origin, asks
+// by preflight, and can read challenge and metadata.
+func TestPages(t *testing.T) {
+	const origin, asked, allow = "https://inspector.example.test", "Access-Control-Request-", "Access-Control-Allow-"
+	issuer := logtotest.NewIssuer(t)
+	cfg := issuer.Config("https://mcp.example.test/mcp")
+	v, err := logto.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer session.Close()
-	result, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "hello"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if text, ok := result.Content[0].(*mcp.TextContent); !ok || text.Text != "Hello, alice!" {
-		t.Errorf("said: got %v", result.Content[0])
+	handler := newHandler(v, mustParse(t, cfg.Audiences[0]), newServer())
+	headers := "authorization,content-type,mcp-method,mcp-name,mcp-param-city,mcp-protocol-version,mcp-session-id"
+	for _, test := range []struct {
+		name, method, path string
+		header             map[string]string
+		status             int
+		want               map[string]string
+	}{
+		{"refused", "POST", "/mcp", nil, 401, map[string]string{allow + "Origin": "*",
+			"Access-Control-Expose-Headers": "Www-Authenticate, Retry-After, Mcp-Session-Id"}},
+		{"preflight", "OPTIONS", "/mcp", map[string]string{asked + "Method": "POST", asked + "Headers": headers}, 204,
+			map[string]string{allow + "Origin": "*", allow + "Methods": "POST", allow + "Headers": headers, allow + "Credentials": ""}},
+		{"preflight of a session's end", "OPTIONS", "/mcp", map[string]string{asked + "Method": "DELETE"}, 204, map[string]string{allow + "Methods": "DELETE"}},
+		{"metadata", "GET", wellKnown + "/mcp", nil, 200, map[string]string{allow + "Origin": "*"}},
+		{"metadata at the root", "GET", wellKnown, nil, 200, map[string]string{allow + "Origin": "*"}},
+		{"preflight of the metadata", "OPTIONS", wellKnown + "/mcp", map[string]string{asked + "Method": "GET", asked + "Headers": "mcp-protocol-version"}, 204,
+			map[string]string{allow + "Origin": "*", allow + "Headers": "*"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := httptest.NewRequest(test.method, "https://mcp.example.test"+test.path, nil)
+			r.Header.Set("Origin", origin)
+			for name, value := range test.header {
+				r.Header.Set(name, value)
+			}
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, r)
+			if w.Code != test.status {
+				t.Errorf("status: got %d, want %d", w.Code, test.status)
+			}
+			for name, want := range test.want {
+				if got := strings.Join(w.Header().Values(name), "|"); got != want {
+					t.Errorf("%s: got %q, want %q", name, got, want)
+				}
+			}
+		})
 	}
 }
 

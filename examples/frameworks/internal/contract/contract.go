@@ -176,6 +176,14 @@ func (ran *Ran) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(ran.Greet(logto.UserID(r.Context())))
 }
 
+// Want fails the test if the handler didn't run so many times.
+func (ran *Ran) Want(t *testing.T, times int64) {
+	t.Helper()
+	if got := ran.handler.Load(); got != times {
+		t.Errorf("the handler ran %d times, want %d", got, times)
+	}
+}
+
 // CountMiddleware is Middleware for frameworks that have their own kind.
 func (ran *Ran) CountMiddleware() { ran.middleware.Add(1) }
 
