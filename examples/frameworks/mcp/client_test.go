@@ -285,10 +285,14 @@ func TestClient(t *testing.T) {
 	if len(w.signIns) != 1 || len(w.sent.forms) != 1 {
 		t.Fatalf("sign-ins: %v, token requests: %v", w.signIns, w.sent.forms)
 	}
-	for name, want := range map[string]string{"client_id": "mcp-client", "resource": w.resource, "scope": scope + " offline_access", "code_challenge_method": "S256"} {
+	for name, want := range map[string]string{"client_id": "mcp-client", "resource": w.resource, "code_challenge_method": "S256"} {
 		if got := w.signIns[0].Get(name); got != want {
 			t.Errorf("authorization request: %s: got %q, want %q", name, got, want)
 		}
+	}
+	// The SDK gives them in any order.
+	if got := slices.Sorted(strings.FieldsSeq(w.signIns[0].Get("scope"))); !slices.Equal(got, []string{"offline_access", scope}) {
+		t.Errorf("authorization request: scopes %q", got)
 	}
 	if form := w.sent.forms[0]; form.Get("resource") != w.resource || form.Get("code_verifier") == "" {
 		t.Errorf("token request: got %v", form)
