@@ -1,0 +1,373 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed-70fe37f4/logto"
+	"github.com/seed-70fe37f4/logto/logtotest"
+)
+
+// service is the program, with an issuer in memory in place of a Logto.
+type service struct {
+	issuer *logtotest.Issuer
+	server *http.Server
+	log    *bytes.Buffer // for one request at a time
+}
+
+func newService(t *testing.T, ctx context.Context, isAdmin func(context.Context, string) (bool, error)) *service {
+	t.Helper()
+	s := &service{issuer: logtotest.NewIssuer(t), log: &bytes.Buffer{}}
+	cfg := s.issuer.Config()
+	cfg.Logger = slog.New(slog.NewJSONHandler(s.log, nil))
+	env := map[string]string{"LOGTO_SIGNING_KEY": s.issuer.SigningKey()}
+	var err error
+	if s.server, err = newServer(ctx, cfg, func(name string) string { return env[name] }, isAdmin); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// send sends a request with a token, or without one.
+func (s *service) send(method, path, token string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, path, nil)
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	w := httptest.NewRecorder()
+	s.server.Handler.ServeHTTP(w, r)
+	return w
+}
+
+// deliver sends a webhook of Logto's.
+func (s *service) deliver(webhook *http.Request) int {
+	webhook.URL.Path = "/logto/webhook"
+	w := httptest.NewRecorder()
+	s.server.Handler.ServeHTTP(w, webhook)
+	return w.Code
+}
+
+// problemOf is the answer's code, after a look at all that every refusal has.
+func problemOf(t *testing.T, w *httptest.ResponseRecorder) string {
+	t.Helper()
+	var body struct {
+		Title, Detail, Code string
+		Status              int
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil {
+		t.Errorf("%v: %s", err, w.Body)
+	}
+	if body.Title != http.StatusText(w.Code) || body.Detail == "" || body.Status != w.Code ||
+		w.Header().Get("Content-Type") != "application/problem+json" || w.Header().Get("Cache-Control") != "no-store" {
+		t.Errorf("%s\n%v", w.Body, w.Header())
+	}
+	return body.Code
+}
+
+func TestRoutes(t *testing.T) {
+	type token = logtotest.Token
+	scopes := func(scopes ...string) []string { return scopes }
+	plan := func(plan any) map[string]any { return map[string]any{"plan": plan} }
+	const realm = `Bearer realm="REALM"`
+	const lacks, bad = `, error="insufficient_scope", scope=`, `, error="invalid_token"`
+	const expired = bad + `, error_description="The access token expired"`
+
+	s := newService(t, t.Context(), isAdmin)
+	for _, test := range []struct {
+		name, method, path string
+		token              *token // nil is none
+		status             int
+		challenge, answer  string // the answer's code, if it is refused, else its body
+	}{
+		{"public: a bad token", "GET", "/feed", &token{Audience: "https://other.test"}, 401, realm + bad, "invalid_token"},
+		{"public: expired", "GET", "/feed", &token{ExpiresIn: -time.Hour}, 401, realm + expired, "invalid_token"},
+		{"public: a stranger", "GET", "/feed", nil, 200, "", "Hello, stranger!\n"},
+		{"public: a user", "GET", "/feed", &token{User: "alice"}, 200, "", "Hello, alice!\n"},
+
+		{"user: no token", "GET", "/account/profile", nil, 401, realm, "unauthorized"},
+		{"user: expired", "GET", "/account/profile", &token{ExpiresIn: -time.Hour}, 401, realm + expired, "invalid_token"},
+		{"user: a machine", "GET", "/account/profile", &token{Machine: true}, 403, "", "access_denied"},
+		{"user: a user", "GET", "/account/profile", &token{User: "bob"}, 200, "", "Hello, bob!\n"},
+
+		{"stricter: no token", "POST", "/account/erase", nil, 401, realm, "unauthorized"},
+		{"stricter: no scope", "POST", "/account/erase", &token{User: "bob"}, 403, realm + lacks + `"erase:account"`, "insufficient_scope"},
+		{"stricter: a machine", "POST", "/account/erase", &token{Machine: true, Scopes: scopes("erase:account")}, 403, "", "access_denied"},
+		{"stricter: a user", "POST", "/account/erase", &token{User: "carol", Scopes: scopes("erase:account")}, 200, "", "Hello, carol!\n"},
+
+		{"scopes: no token", "GET", "/things", nil, 401, realm + `, scope="read:things"`, "unauthorized"},
+		{"scopes: expired", "GET", "/things", &token{Scopes: scopes("read:things"), ExpiresIn: -time.Hour}, 401, realm + expired + `, scope="read:things"`, "invalid_token"},
+		{"scopes: no scope", "GET", "/things", &token{User: "bob"}, 403, realm + lacks + `"read:things"`, "insufficient_scope"},
+		{"scopes: of an organization", "GET", "/things", &token{Organization: "acme", Scopes: scopes("read:things")}, 403, "", "access_denied"},
+		{"scopes: a user", "GET", "/things", &token{User: "alice", Scopes: scopes("read:things")}, 200, "", "Hello, alice!\n"},
+		{"scopes: a machine", "GET", "/things", &token{Machine: true, Scopes: scopes("read:things")}, 200, "", "Hello, stranger!\n"},
+
+		{"any scope: another", "GET", "/reports", &token{Scopes: scopes("read:things")}, 403, realm + lacks + `"read:reports admin"`, "insufficient_scope"},
+		{"any scope: the first", "GET", "/reports", &token{User: "alice", Scopes: scopes("read:reports")}, 200, "", "Hello, alice!\n"},
+		{"any scope: the second", "GET", "/reports", &token{User: "carol", Scopes: scopes("admin")}, 200, "", "Hello, carol!\n"},
+
+		{"organization: none", "GET", "/organizations/acme/orders", &token{User: "alice", Scopes: scopes("read:orders")}, 403, "", "access_denied"},
+		{"organization: of another", "GET", "/organizations/acme/orders", &token{User: "carol", Organization: "umbrella", Scopes: scopes("read:orders")}, 403, "", "access_denied"},
+		{"organization: no scope", "GET", "/organizations/acme/orders", &token{User: "bob", Organization: "acme"}, 403, realm + lacks + `"read:orders"`, "insufficient_scope"},
+		{"organization: a member", "GET", "/organizations/acme/orders", &token{User: "alice", Organization: "acme", Scopes: scopes("read:orders")}, 200, "", "Hello, alice!\n"},
+
+		{"machine: a user", "POST", "/sync", &token{User: "alice", Scopes: scopes("sync")}, 403, "", "access_denied"},
+		{"machine: no scope", "POST", "/sync", &token{Machine: true}, 403, realm + lacks + `"sync"`, "insufficient_scope"},
+		{"machine: a machine", "POST", "/sync", &token{Machine: true, Scopes: scopes("sync")}, 200, "", "Hello, stranger!\n"},
+
+		{"plan: none", "GET", "/export", &token{User: "carol"}, 403, "", "access_denied"},
+		{"plan: another", "GET", "/export", &token{User: "bob", Claims: plan("free")}, 403, "", "access_denied"},
+		{"plan: no text", "GET", "/export", &token{User: "bob", Claims: plan(1)}, 403, "", "access_denied"},
+		{"plan: another claim", "GET", "/export", &token{User: "bob", Claims: map[string]any{"Plan": "pro"}}, 403, "", "access_denied"},
+		{"plan: a machine", "GET", "/export", &token{Machine: true, Claims: plan("pro")}, 403, "", "access_denied"},
+		{"plan: pro", "GET", "/export", &token{User: "alice", Claims: plan("pro")}, 200, "", "Hello, alice!\n"},
+
+		{"admin: no scope", "GET", "/admin/users", &token{User: "carol"}, 403, realm + lacks + `"admin"`, "insufficient_scope"},
+		{"admin: not in the database", "GET", "/admin/users", &token{User: "alice", Scopes: scopes("admin")}, 403, "", "access_denied"},
+		{"admin: a machine", "GET", "/admin/users", &token{Machine: true, ClientID: "carol", Scopes: scopes("admin")}, 403, "", "access_denied"},
+		{"admin: of an organization", "GET", "/admin/users", &token{User: "carol", Organization: "acme", Scopes: scopes("admin")}, 403, "", "access_denied"},
+		{"admin: in the database", "GET", "/admin/users", &token{User: "carol", Scopes: scopes("admin")}, 200, "", "Hello, carol!\n"},
+
+		{"stream: no token", "GET", "/events", nil, 401, realm, "unauthorized"},
+		{"stream: a machine", "GET", "/events", &token{Machine: true}, 403, "", "access_denied"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var raw string
+			if test.token != nil {
+				raw = s.issuer.Token(*test.token)
+			}
+			w := s.send(test.method, test.path, raw)
+			answer := w.Body.String()
+			if w.Code != 200 {
+				answer = problemOf(t, w)
+			}
+			challenge := strings.Replace(test.challenge, "REALM", s.issuer.Endpoint()+"/oidc", 1)
+			if got := w.Header().Get("WWW-Authenticate"); w.Code != test.status || got != challenge || answer != test.answer {
+				t.Errorf("status %d, want %d; answer %q, want %q; challenge\n%s, want\n%s", w.Code, test.status, answer, test.answer, got, challenge)
+			}
+		})
+	}
+}
+
+// A suspended user is refused by every route from the next request on, others are not.
+func TestSuspended(t *testing.T) {
+	s := newService(t, t.Context(), isAdmin)
+	all := []string{"read:things", "read:reports", "erase:account", "admin"}
+	carol := s.issuer.Token(logtotest.Token{User: "carol", Scopes: all, Claims: map[string]any{"plan": "pro"}})
+	member := s.issuer.Token(logtotest.Token{User: "carol", Organization: "acme", Scopes: []string{"read:orders"}})
+	bob := s.issuer.Token(logtotest.Token{User: "bob"})
+	routes := [][3]string{
+		{"GET", "/feed", carol}, {"GET", "/account/profile", carol}, {"POST", "/account/erase", carol}, {"GET", "/things", carol},
+		{"GET", "/reports", carol}, {"GET", "/organizations/acme/orders", member}, {"GET", "/export", carol}, {"GET", "/admin/users", carol},
+	}
+	for _, route := range routes {
+		if w := s.send(route[0], route[1], route[2]); w.Code != 200 {
+			t.Errorf("%s before: status %d, %s", route[1], w.Code, w.Body)
+		}
+	}
+	if status := s.deliver(logtotest.NewIssuer(t).Suspend("carol")); status != 401 {
+		t.Errorf("a forged webhook: status %d", status)
+	}
+	if w := s.send("GET", "/feed", carol); w.Code != 200 {
+		t.Errorf("after a forged webhook: status %d", w.Code)
+	}
+	if status := s.deliver(s.issuer.Suspend("carol")); status != 200 {
+		t.Errorf("the webhook: status %d", status)
+	}
+	for _, route := range append(routes, [3]string{"GET", "/events", carol}) {
+		w := s.send(route[0], route[1], route[2])
+		if code := problemOf(t, w); w.Code != 401 || code != "invalid_token" || !strings.Contains(w.Header().Get("WWW-Authenticate"), "was revoked") {
+			t.Errorf("%s: status %d, %s, %v", route[1], w.Code, w.Body, w.Header())
+		}
+	}
+	if w := s.send("GET", "/account/profile", bob); w.Code != 200 {
+		t.Errorf("bob: status %d, %s", w.Code, w.Body)
+	}
+}
+
+func TestAccessLog(t *testing.T) {
+	s := newService(t, t.Context(), isAdmin)
+	reader := logtotest.Token{User: "alice", Scopes: []string{"read:things"}}
+	alice, dave := s.issuer.Token(reader), s.issuer.Token(logtotest.Token{User: "dave"})
+	if status := s.deliver(s.issuer.Suspend("dave")); status != 200 {
+		t.Fatalf("the webhook: status %d", status)
+	}
+	for _, test := range []struct {
+		name, path, token string
+		status            int
+		user, reason      string
+	}{
+		{"forged", "/things", logtotest.BadSignature(alice), 401, "", "signature"},
+		{"expired", "/things", s.issuer.Token(logtotest.Token{User: "alice", ExpiresIn: -time.Hour}), 401, "", "expired"},
+		{"no token", "/things", "", 401, "", "no_token"},
+		{"revoked", "/account/profile", dave, 401, "dave", "revoked"},
+		{"no scope", "/reports", alice, 403, "alice", "missing_scope"},
+		{"no scope, in the group", "/admin/users", alice, 403, "alice", "missing_scope"},
+		{"a machine", "/account/profile", s.issuer.Token(logtotest.Token{Machine: true}), 403, "", "user_or_machine"},
+		{"nothing there", "/nothing", alice, 404, "", ""},
+		{"a stranger", "/feed", "", 200, "", ""},
+		{"a user", "/things", alice, 200, "alice", ""},
+		{"a user, in the group", "/account/profile", alice, 200, "alice", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s.log.Reset()
+			s.send("GET", test.path, test.token)
+			if strings.Contains(s.log.String(), alice) {
+				t.Error("a token is in the log")
+			}
+			var requests int
+			for line := range strings.Lines(s.log.String()) {
+				var got struct {
+					Msg, Method, Path, User, Reason string
+					Status                          int
+				}
+				if err := json.Unmarshal([]byte(line), &got); err != nil {
+					t.Fatal(err)
+				}
+				if got.Msg != "request" {
+					continue // the library's own
+				}
+				requests++
+				if got.Method != "GET" || got.Path != test.path || got.Status != test.status || got.User != test.user || got.Reason != test.reason {
+					t.Errorf("%s", line)
+				}
+			}
+			if requests != 1 {
+				t.Errorf("%d lines in\n%s", requests, s.log)
+			}
+		})
+	}
+}
+
+// One request is one check, also in the group, whose inner Require decides.
+func TestMetrics(t *testing.T) {
+	s := newService(t, t.Context(), isAdmin)
+	alice := s.issuer.Token(logtotest.Token{User: "alice", Scopes: []string{"erase:account"}})
+	bob := s.issuer.Token(logtotest.Token{User: "bob"})
+	// The metrics are the process's, and so those of other tests too. sum is of all series
+	// whose name and labels begin so.
+	sum := func(series string) (sum float64) {
+		for line := range strings.Lines(s.send("GET", "/metrics", "").Body.String()) {
+			if fields := strings.Fields(line); strings.HasPrefix(line, series) {
+				value, err := strconv.ParseFloat(fields[len(fields)-1], 64)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sum += value
+			}
+		}
+		return sum
+	}
+	for _, test := range []struct{ name, path, token, result, remembered, reason string }{
+		{"none", "/account/erase", "", "refused", "false", "no_token"},
+		{"forged", "/account/erase", logtotest.BadSignature(bob), "refused", "false", "signature"},
+		{"refused inside", "/account/erase", bob, "refused", "false", "missing_scope"},
+		{"accepted", "/account/erase", alice, "accepted", "false", "none"},
+		{"again", "/account/erase", alice, "accepted", "true", "none"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			name := `logto_checks_total{reason="` + test.reason + `",remembered="` + test.remembered + `",result="` + test.result + `"}`
+			before, allBefore := sum(name), sum("logto_checks_total{")
+			s.send("POST", test.path, test.token)
+			if after, all := sum(name), sum("logto_checks_total{"); after != before+1 || all != allBefore+1 {
+				t.Errorf("%s was %v, is %v; all were %v, are %v", name, before, after, allBefore, all)
+			}
+		})
+	}
+	if keys := sum("logto_key_set_keys"); keys != 1 {
+		t.Errorf("keys %v", keys)
+	}
+	if w := s.send("GET", "/metrics", ""); strings.Contains(w.Body.String(), "alice") {
+		t.Error("a user is in the metrics")
+	}
+}
+
+// A database that can't say is no refusal.
+func TestDatabase(t *testing.T) {
+	for _, test := range []struct {
+		name       string
+		ok         bool
+		err        error
+		status     int
+		code       string
+		retryAfter string
+		reason     string
+	}{
+		{"down", false, errors.New("no connection"), 503, "temporarily_unavailable", "1", "check_unavailable"},
+		{"down, and says yes", true, errors.New("no connection"), 503, "temporarily_unavailable", "1", "check_unavailable"},
+		{"no", false, nil, 403, "access_denied", "", "check"},
+		{"yes", true, nil, 200, "", "", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			asked := ""
+			s := newService(t, t.Context(), func(_ context.Context, user string) (bool, error) {
+				asked = user
+				return test.ok, test.err
+			})
+			w := s.send("GET", "/admin/users", s.issuer.Token(logtotest.Token{User: "erin", Scopes: []string{"admin"}}))
+			code := ""
+			if w.Code != 200 {
+				code = problemOf(t, w)
+			}
+			if w.Code != test.status || code != test.code || w.Header().Get("Retry-After") != test.retryAfter || asked != "erin" {
+				t.Errorf("status %d, %s, %v; asked for %q", w.Code, w.Body, w.Header(), asked)
+			}
+			if !strings.Contains(s.log.String(), `"user":"erin","reason":"`+test.reason+`"`) {
+				t.Errorf("log %s", s.log)
+			}
+			if strings.Contains(w.Body.String(), "no connection") {
+				t.Errorf("the client learns %s", w.Body)
+			}
+		})
+	}
+}
+
+func TestRun(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = busy.Close() }()
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, test := range []struct {
+		name, endpoint, audience, addr string
+		says                           string // "" is no error
+	}{
+		{"no endpoint", "", logtotest.Audience, "127.0.0.1:0", "Endpoint"},
+		{"no audience", "https://tenant.logto.app", "", "127.0.0.1:0", "Audiences"},
+		{"a busy address", "https://tenant.logto.app", logtotest.Audience, busy.Addr().String(), "in use"},
+		{"it is told to end", "https://tenant.logto.app", logtotest.Audience, "127.0.0.1:0", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			env := map[string]string{"LOGTO_ENDPOINT": test.endpoint, "LOGTO_AUDIENCE": test.audience, "LOGTO_SIGNING_KEY": "key", "ADDR": test.addr}
+			ctx := t.Context()
+			if test.says == "" {
+				ctx = canceled
+			}
+			err := run(ctx, func(name string) string { return env[name] }, slog.New(slog.DiscardHandler))
+			if (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+// Without its key, anybody could send webhooks.
+func TestNoSigningKey(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("it starts")
+		}
+	}()
+	_, _ = newServer(t.Context(), logto.Config{Endpoint: "https://tenant.logto.app", Audiences: []string{logtotest.Audience}}, func(string) string { return "" }, isAdmin)
+}
