@@ -91,7 +91,7 @@ func newServer(ctx context.Context, cfg logto.Config, getenv func(string) string
 	mux.Handle("GET /admin/users", logto.Require(v, logto.Users(), logto.Scopes("admin"), admin)(hello))
 	mux.Handle("GET /events", logto.Require(v, logto.Users())(events(ctx, list)))
 	mux.Handle("POST /logto/webhook", list.Webhook(getenv("LOGTO_SIGNING_KEY")))
-	mux.Handle("GET /metrics", promhttp.Handler())
+	mux.Handle("GET /metrics", promhttp.Handler()) // for Prometheus: keep it from the internet
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if v.Ready() != nil {
 			http.Error(w, "no keys", http.StatusServiceUnavailable)
@@ -153,6 +153,7 @@ func events(ctx context.Context, list *revocation.List) http.Handler {
 	})
 }
 
+// hello stands for what the routes do. A machine has no user ID: logto.FromContext names it.
 var hello = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "Hello, %s!\n", cmp.Or(logto.UserID(r.Context()), "stranger"))
 })

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -11,7 +12,9 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/seed-70fe37f4/logto"
@@ -22,12 +25,33 @@ import (
 type service struct {
 	issuer *logtotest.Issuer
 	server *http.Server
-	log    *bytes.Buffer // for one request at a time
+	log    *logBuffer
+}
+
+// logBuffer is for several goroutines: the library logs fetches of the key set from one of
+// its own.
+type logBuffer struct {
+	mu    sync.Mutex
+	lines bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.lines.Write(p)
+}
+
+// take gives what was logged since it was last called.
+func (b *logBuffer) take() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	defer b.lines.Reset()
+	return b.lines.String()
 }
 
 func newService(t *testing.T, ctx context.Context, isAdmin func(context.Context, string) (bool, error)) *service {
 	t.Helper()
-	s := &service{issuer: logtotest.NewIssuer(t), log: &bytes.Buffer{}}
+	s := &service{issuer: logtotest.NewIssuer(t), log: &logBuffer{}}
 	cfg := s.issuer.Config()
 	cfg.Logger = slog.New(slog.NewJSONHandler(s.log, nil))
 	env := map[string]string{"LOGTO_SIGNING_KEY": s.issuer.SigningKey()}
@@ -82,7 +106,6 @@ func TestRoutes(t *testing.T) {
 	const lacks, bad = `, error="insufficient_scope", scope=`, `, error="invalid_token"`
 	const expired = bad + `, error_description="The access token expired"`
 
-	s := newService(t, t.Context(), isAdmin)
 	for _, test := range []struct {
 		name, method, path string
 		token              *token // nil is none
@@ -139,21 +162,25 @@ func TestRoutes(t *testing.T) {
 
 		{"stream: no token", "GET", "/events", nil, 401, realm, "unauthorized"},
 		{"stream: a machine", "GET", "/events", &token{Machine: true}, 403, "", "access_denied"},
+		{"stream: a user", "GET", "/events", &token{ExpiresIn: time.Second}, 200, "", "data: 2000-01-01T00:00:00Z\n\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			var raw string
-			if test.token != nil {
-				raw = s.issuer.Token(*test.token)
-			}
-			w := s.send(test.method, test.path, raw)
-			answer := w.Body.String()
-			if w.Code != 200 {
-				answer = problemOf(t, w)
-			}
-			challenge := strings.Replace(test.challenge, "REALM", s.issuer.Endpoint()+"/oidc", 1)
-			if got := w.Header().Get("WWW-Authenticate"); w.Code != test.status || got != challenge || answer != test.answer {
-				t.Errorf("status %d, want %d; answer %q, want %q; challenge\n%s, want\n%s", w.Code, test.status, answer, test.answer, got, challenge)
-			}
+			synctest.Test(t, func(t *testing.T) { // where a stream that begins comes to its end
+				s := newService(t, t.Context(), isAdmin)
+				var raw string
+				if test.token != nil {
+					raw = s.issuer.Token(*test.token)
+				}
+				w := s.send(test.method, test.path, raw)
+				answer := w.Body.String()
+				if w.Code != 200 {
+					answer = problemOf(t, w)
+				}
+				challenge := strings.Replace(test.challenge, "REALM", s.issuer.Endpoint()+"/oidc", 1)
+				if got := w.Header().Get("WWW-Authenticate"); w.Code != test.status || got != challenge || answer != test.answer {
+					t.Errorf("status %d, want %d; answer %q, want %q; challenge\n%s, want\n%s", w.Code, test.status, answer, test.answer, got, challenge)
+				}
+			})
 		})
 	}
 }
@@ -219,13 +246,14 @@ func TestAccessLog(t *testing.T) {
 		{"a user, in the group", "/account/profile", alice, 200, "alice", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s.log.Reset()
+			s.log.take()
 			s.send("GET", test.path, test.token)
-			if strings.Contains(s.log.String(), alice) {
+			log := s.log.take()
+			if strings.Contains(log, alice) {
 				t.Error("a token is in the log")
 			}
 			var requests int
-			for line := range strings.Lines(s.log.String()) {
+			for line := range strings.Lines(log) {
 				var got struct {
 					Msg, Method, Path, User, Reason string
 					Status                          int
@@ -242,7 +270,7 @@ func TestAccessLog(t *testing.T) {
 				}
 			}
 			if requests != 1 {
-				t.Errorf("%d lines in\n%s", requests, s.log)
+				t.Errorf("%d lines in\n%s", requests, log)
 			}
 		})
 	}
@@ -321,11 +349,16 @@ func TestDatabase(t *testing.T) {
 			if w.Code != test.status || code != test.code || w.Header().Get("Retry-After") != test.retryAfter || asked != "erin" {
 				t.Errorf("status %d, %s, %v; asked for %q", w.Code, w.Body, w.Header(), asked)
 			}
-			if !strings.Contains(s.log.String(), `"user":"erin","reason":"`+test.reason+`"`) {
-				t.Errorf("log %s", s.log)
+			if log := s.log.take(); !strings.Contains(log, `"user":"erin","reason":"`+test.reason+`"`) {
+				t.Errorf("log %s", log)
 			}
 			if strings.Contains(w.Body.String(), "no connection") {
 				t.Errorf("the client learns %s", w.Body)
+			}
+			asked = "nobody"
+			w = s.send("GET", "/admin/users", s.issuer.Token(logtotest.Token{Machine: true, Scopes: []string{"admin"}}))
+			if w.Code != 403 || asked != "nobody" {
+				t.Errorf("a machine: status %d, asked for %q", w.Code, asked)
 			}
 		})
 	}
@@ -359,6 +392,60 @@ func TestRun(t *testing.T) {
 				t.Errorf("error %v", err)
 			}
 		})
+	}
+}
+
+// The program serves with what the environment says; told to end, it ends its streams and
+// takes no more requests.
+func TestServes(t *testing.T) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := free.Addr().String()
+	if err := free.Close(); err != nil {
+		t.Fatal(err)
+	}
+	issuer := logtotest.NewServer(t)
+	env := map[string]string{"LOGTO_ENDPOINT": issuer.Endpoint(), "LOGTO_AUDIENCE": logtotest.Audience,
+		"LOGTO_SIGNING_KEY": issuer.SigningKey(), "ADDR": addr}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- run(ctx, func(name string) string { return env[name] }, slog.New(slog.DiscardHandler))
+	}()
+	var stream *http.Response
+	for stream == nil {
+		select {
+		case err := <-ended:
+			t.Fatalf("it has ended: %v", err)
+		default:
+		}
+		r, err := http.NewRequest("GET", "http://"+addr+"/events", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Until it listens, the connection is refused.
+		stream, _ = http.DefaultClient.Do(issuer.Authorize(r, logtotest.Token{User: "alice"}))
+	}
+	defer func() { _ = stream.Body.Close() }()
+	lines := bufio.NewScanner(stream.Body)
+	if !lines.Scan() || !strings.HasPrefix(lines.Text(), "data: ") || stream.StatusCode != 200 {
+		t.Errorf("status %d, %q, %v", stream.StatusCode, lines.Text(), lines.Err())
+	}
+	stop()
+	for lines.Scan() {
+	}
+	if err := lines.Err(); err != nil {
+		t.Errorf("the stream: %v", err)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("run: %v", err)
+	}
+	if conn, err := net.Dial("tcp", addr); err == nil {
+		_ = conn.Close()
+		t.Error("it still listens")
 	}
 }
 

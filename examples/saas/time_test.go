@@ -125,8 +125,8 @@ func TestEvents(t *testing.T) {
 				if took := time.Since(start); took != test.ends || events != test.events {
 					t.Errorf("%d events in %s, want %d in %s", events, took, test.events, test.ends)
 				}
-				if !strings.Contains(s.log.String(), `"path":"/events","status":200`) {
-					t.Errorf("the handler has not returned, by the log:\n%s", s.log)
+				if log := s.log.take(); !strings.Contains(log, `"path":"/events","status":200`) {
+					t.Errorf("the handler has not returned, by the log:\n%s", log)
 				}
 				<-done
 				_ = s.server.Close()
