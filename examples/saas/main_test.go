@@ -1,23 +1,19 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/seed-70fe37f4/logto"
 	"github.com/seed-70fe37f4/logto/logtotest"
 )
 
@@ -221,104 +217,6 @@ func TestSuspended(t *testing.T) {
 	}
 }
 
-func TestAccessLog(t *testing.T) {
-	s := newService(t, t.Context(), isAdmin)
-	reader := logtotest.Token{User: "alice", Scopes: []string{"read:things"}}
-	alice, dave := s.issuer.Token(reader), s.issuer.Token(logtotest.Token{User: "dave"})
-	if status := s.deliver(s.issuer.Suspend("dave")); status != 200 {
-		t.Fatalf("the webhook: status %d", status)
-	}
-	for _, test := range []struct {
-		name, path, token string
-		status            int
-		user, reason      string
-	}{
-		{"forged", "/things", logtotest.BadSignature(alice), 401, "", "signature"},
-		{"expired", "/things", s.issuer.Token(logtotest.Token{User: "alice", ExpiresIn: -time.Hour}), 401, "", "expired"},
-		{"no token", "/things", "", 401, "", "no_token"},
-		{"revoked", "/account/profile", dave, 401, "dave", "revoked"},
-		{"no scope", "/reports", alice, 403, "alice", "missing_scope"},
-		{"no scope, in the group", "/admin/users", alice, 403, "alice", "missing_scope"},
-		{"a machine", "/account/profile", s.issuer.Token(logtotest.Token{Machine: true}), 403, "", "user_or_machine"},
-		{"nothing there", "/nothing", alice, 404, "", ""},
-		{"a stranger", "/feed", "", 200, "", ""},
-		{"a user", "/things", alice, 200, "alice", ""},
-		{"a user, in the group", "/account/profile", alice, 200, "alice", ""},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			s.log.take()
-			s.send("GET", test.path, test.token)
-			log := s.log.take()
-			if strings.Contains(log, alice) {
-				t.Error("a token is in the log")
-			}
-			var requests int
-			for line := range strings.Lines(log) {
-				var got struct {
-					Msg, Method, Path, User, Reason string
-					Status                          int
-				}
-				if err := json.Unmarshal([]byte(line), &got); err != nil {
-					t.Fatal(err)
-				}
-				if got.Msg != "request" {
-					continue // the library's own
-				}
-				requests++
-				if got.Method != "GET" || got.Path != test.path || got.Status != test.status || got.User != test.user || got.Reason != test.reason {
-					t.Errorf("%s", line)
-				}
-			}
-			if requests != 1 {
-				t.Errorf("%d lines in\n%s", requests, log)
-			}
-		})
-	}
-}
-
-// One request is one check, also in the group, whose inner Require decides.
-func TestMetrics(t *testing.T) {
-	s := newService(t, t.Context(), isAdmin)
-	alice := s.issuer.Token(logtotest.Token{User: "alice", Scopes: []string{"erase:account"}})
-	bob := s.issuer.Token(logtotest.Token{User: "bob"})
-	// The metrics are the process's, and so those of other tests too. sum is of all series
-	// whose name and labels begin so.
-	sum := func(series string) (sum float64) {
-		for line := range strings.Lines(s.send("GET", "/metrics", "").Body.String()) {
-			if fields := strings.Fields(line); strings.HasPrefix(line, series) {
-				value, err := strconv.ParseFloat(fields[len(fields)-1], 64)
-				if err != nil {
-					t.Fatal(err)
-				}
-				sum += value
-			}
-		}
-		return sum
-	}
-	for _, test := range []struct{ name, path, token, result, remembered, reason string }{
-		{"none", "/account/erase", "", "refused", "false", "no_token"},
-		{"forged", "/account/erase", logtotest.BadSignature(bob), "refused", "false", "signature"},
-		{"refused inside", "/account/erase", bob, "refused", "false", "missing_scope"},
-		{"accepted", "/account/erase", alice, "accepted", "false", "none"},
-		{"again", "/account/erase", alice, "accepted", "true", "none"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			name := `logto_checks_total{reason="` + test.reason + `",remembered="` + test.remembered + `",result="` + test.result + `"}`
-			before, allBefore := sum(name), sum("logto_checks_total{")
-			s.send("POST", test.path, test.token)
-			if after, all := sum(name), sum("logto_checks_total{"); after != before+1 || all != allBefore+1 {
-				t.Errorf("%s was %v, is %v; all were %v, are %v", name, before, after, allBefore, all)
-			}
-		})
-	}
-	if keys := sum("logto_key_set_keys"); keys != 1 {
-		t.Errorf("keys %v", keys)
-	}
-	if w := s.send("GET", "/metrics", ""); strings.Contains(w.Body.String(), "alice") {
-		t.Error("a user is in the metrics")
-	}
-}
-
 // A database that can't say is no refusal.
 func TestDatabase(t *testing.T) {
 	for _, test := range []struct {
@@ -362,99 +260,4 @@ func TestDatabase(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestRun(t *testing.T) {
-	busy, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = busy.Close() }()
-	canceled, cancel := context.WithCancel(t.Context())
-	cancel()
-	for _, test := range []struct {
-		name, endpoint, audience, addr string
-		says                           string // "" is no error
-	}{
-		{"no endpoint", "", logtotest.Audience, "127.0.0.1:0", "Endpoint"},
-		{"no audience", "https://tenant.logto.app", "", "127.0.0.1:0", "Audiences"},
-		{"a busy address", "https://tenant.logto.app", logtotest.Audience, busy.Addr().String(), "in use"},
-		{"it is told to end", "https://tenant.logto.app", logtotest.Audience, "127.0.0.1:0", ""},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			env := map[string]string{"LOGTO_ENDPOINT": test.endpoint, "LOGTO_AUDIENCE": test.audience, "LOGTO_SIGNING_KEY": "key", "ADDR": test.addr}
-			ctx := t.Context()
-			if test.says == "" {
-				ctx = canceled
-			}
-			err := run(ctx, func(name string) string { return env[name] }, slog.New(slog.DiscardHandler))
-			if (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
-				t.Errorf("error %v", err)
-			}
-		})
-	}
-}
-
-// The program serves with what the environment says; told to end, it ends its streams and
-// takes no more requests.
-func TestServes(t *testing.T) {
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := free.Addr().String()
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
-	issuer := logtotest.NewServer(t)
-	env := map[string]string{"LOGTO_ENDPOINT": issuer.Endpoint(), "LOGTO_AUDIENCE": logtotest.Audience,
-		"LOGTO_SIGNING_KEY": issuer.SigningKey(), "ADDR": addr}
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	ended := make(chan error, 1)
-	go func() {
-		ended <- run(ctx, func(name string) string { return env[name] }, slog.New(slog.DiscardHandler))
-	}()
-	var stream *http.Response
-	for stream == nil {
-		select {
-		case err := <-ended:
-			t.Fatalf("it has ended: %v", err)
-		default:
-		}
-		r, err := http.NewRequest("GET", "http://"+addr+"/events", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		// Until it listens, the connection is refused.
-		stream, _ = http.DefaultClient.Do(issuer.Authorize(r, logtotest.Token{User: "alice"}))
-	}
-	defer func() { _ = stream.Body.Close() }()
-	lines := bufio.NewScanner(stream.Body)
-	if !lines.Scan() || !strings.HasPrefix(lines.Text(), "data: ") || stream.StatusCode != 200 {
-		t.Errorf("status %d, %q, %v", stream.StatusCode, lines.Text(), lines.Err())
-	}
-	stop()
-	for lines.Scan() {
-	}
-	if err := lines.Err(); err != nil {
-		t.Errorf("the stream: %v", err)
-	}
-	if err := <-ended; err != nil {
-		t.Errorf("run: %v", err)
-	}
-	if conn, err := net.Dial("tcp", addr); err == nil {
-		_ = conn.Close()
-		t.Error("it still listens")
-	}
-}
-
-// Without its key, anybody could send webhooks.
-func TestNoSigningKey(t *testing.T) {
-	defer func() {
-		if recover() == nil {
-			t.Error("it starts")
-		}
-	}()
-	_, _ = newServer(t.Context(), logto.Config{Endpoint: "https://tenant.logto.app", Audiences: []string{logtotest.Audience}}, func(string) string { return "" }, isAdmin)
 }
