@@ -126,7 +126,8 @@ func TestOwnBodies(t *testing.T) {
 		maps.Copy(w.Header(), a.Header)
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(a.Status)
-		_ = json.NewEncoder(w).Encode(map[string]any{"title": a.Description, "status": a.Status, "code": a.Error})
+		_ = json.NewEncoder(w).Encode(map[string]any{
+			"title": http.StatusText(a.Status), "status": a.Status, "detail": a.Description, "code": a.Error})
 	}
 	status := func(status int) func(http.ResponseWriter, *http.Request, error) {
 		return func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(status) }

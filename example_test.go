@@ -245,7 +245,8 @@ func ExampleAnswerTo() {
 		maps.Copy(w.Header(), a.Header) // WWW-Authenticate, Retry-After, Cache-Control
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(a.Status)
-		_ = json.NewEncoder(w).Encode(map[string]any{"title": a.Description, "status": a.Status, "code": a.Error})
+		_ = json.NewEncoder(w).Encode(map[string]any{
+			"title": http.StatusText(a.Status), "status": a.Status, "detail": a.Description, "code": a.Error})
 	}
 	h := logto.Require(mustNew(cfg), logto.Scopes("admin"))(hello)
 
