@@ -211,6 +211,14 @@ func TestTokenFrom(t *testing.T) {
 		{"store slow", store(context.DeadlineExceeded), nil, 503, "token_unavailable", 503},
 		{"store gone", store(&net.OpError{Op: "dial", Err: errors.New("x")}), nil, 503, "token_unavailable", 503},
 		{"no token as the store is down", store(errors.Join(logto.ErrNoToken, io.EOF)), nil, 503, "token_unavailable", 503},
+		{"no header, and the store is down", func(r *http.Request) (string, error) {
+			_, err := logto.BearerToken(r)
+			return "", fmt.Errorf("%w: %w: %w", errStore, err, context.DeadlineExceeded)
+		}, nil, 503, "token_unavailable", 503},
+		{"two headers, and the store is down", func(r *http.Request) (string, error) {
+			_, err := logto.BearerToken(r)
+			return "", errors.Join(err, errStore, logto.ErrUnavailable)
+		}, http.Header{"Authorization": {"Bearer a", "Bearer b"}}, 503, "token_unavailable", 503},
 		{"two headers, in other words", func(r *http.Request) (string, error) {
 			_, err := logto.BearerToken(r)
 			return "", fmt.Errorf("%w: %w", errStore, err)

@@ -24,7 +24,7 @@ func (v *Verifier) tokenOf(r *http.Request) (string, error) {
 		return "", errNoToken
 	case e == err:
 		return "", e
-	case e != nil: // BearerToken's, in other words
+	case e != nil && (cannotDecide(e) || !cannotDecide(err)): // BearerToken's, in other words
 		own := *e
 		own.Text, own.Cause = "TokenFrom refused", err
 		return "", &own
