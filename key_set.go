@@ -44,7 +44,7 @@ func (v *Verifier) KeySets() []KeySet {
 // read takes it as an answer of the key endpoint, as old as it says. It is nil for the
 // zero KeySet.
 func (k KeySet) read() (*keySet, error) {
-	if k.JWKS == nil && k.Fetched.IsZero() {
+	if (k.JWKS == nil || string(k.JWKS) == "null") && k.Fetched.IsZero() { // null is what JSON makes of none
 		return nil, nil
 	}
 	now := time.Now()

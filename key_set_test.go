@@ -201,6 +201,13 @@ func TestKeySetIsHandedOn(t *testing.T) {
 		if sets := s.v.KeySets(); len(sets) != 1 || sets[0].JWKS != nil || !sets[0].Fetched.IsZero() {
 			t.Errorf("before the first fetch: %v", sets)
 		}
+		none := s.issuer.Config()
+		if err := json.Unmarshal(must(json.Marshal(s.v.KeySets()[0])), &none.KeySet); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := logto.New(none); err != nil {
+			t.Errorf("with a file of none: %v", err)
+		}
 		s.verify(s.token(), nil, 0, 1)
 		time.Sleep(logto.StaleAge)
 		s.verify(s.token(), nil, 0, 2) // not modified
