@@ -261,13 +261,13 @@ func headerSeconds(h http.Header, name string, now time.Time) time.Duration {
 
 // apparentAge is how old an answer was when it came: by what a cache on its way says, or
 // by its Date and our clock (RFC 9111 section 4.2.3). So a clock that is ahead of the
-// issuer's counts as well.
+// issuer's counts as well. It is bounded, as time.Time{} is sent too, and ages are added.
 func apparentAge(h http.Header, now time.Time) time.Duration {
 	age := headerSeconds(h, "Age", now)
 	if date, err := http.ParseTime(h.Get("Date")); err == nil {
 		age = max(age, now.Sub(date).Truncate(time.Second))
 	}
-	return age
+	return min(age, 1<<31*time.Second)
 }
 
 // tell logs and observes how a fetch ended.

@@ -153,6 +153,29 @@ func TestAbsenceIsProven(t *testing.T) {
 			}
 		})
 	})
+	for _, field := range []string{"Date", "Age"} {
+		t.Run("no time in "+field, func(t *testing.T) {
+			inBubble(t, func(s *service) {
+				keySet := s.issuer.KeySet()
+				s.issuer.Fail(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set(field, map[string]string{"Date": "Mon, 01 Jan 0001 00:00:00 GMT", "Age": "Fri, 31 Dec 9999 23:59:59 GMT"}[field])
+					_, _ = io.WriteString(w, keySet)
+				}))
+				if err := s.v.Refresh(ctx); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(5 * time.Second)
+				if got := s.v.KeySets()[0].Fetched; got.After(time.Now()) {
+					t.Errorf("fetched %v", got)
+				}
+				s.issuer.Rotate()
+				s.issuer.Fail(nil)
+				if _, err := s.v.Verify(ctx, s.token()); err != nil { // of a key that was rotated in
+					t.Error(err)
+				}
+			})
+		})
+	}
 	t.Run("the clock was set back", func(t *testing.T) {
 		inBubble(t, func(s *service) {
 			s.verify(s.token(), nil, 0, 1)
