@@ -272,15 +272,15 @@ func ExampleWatch() {
 		h.ServeHTTP(httptest.NewRecorder(), r)
 	}
 	// Output:
-	// GET /hello user="alice" reason=""
-	// GET /admin user="alice" reason="missing_scope"
+	// GET "/hello" user="alice" reason=""
+	// GET "/admin" user="alice" reason="missing_scope"
 }
 
 func accessLog(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, last := logto.Watch(r.Context())
 		next.ServeHTTP(w, r.WithContext(ctx))
-		fmt.Printf("%s %s user=%q reason=%q\n", r.Method, r.URL.Path, last().UserID(), last().Reason)
+		fmt.Printf("%s %q user=%q reason=%q\n", r.Method, r.URL.Path, last().UserID(), last().Reason)
 	})
 }
 

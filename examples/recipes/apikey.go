@@ -27,6 +27,7 @@ func keyOrToken(keys keyOwners, v *logto.Verifier, reqs ...logto.Requirement) fu
 	return func(next http.Handler) http.Handler {
 		withToken := logto.Require(v, reqs...)(next)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Add("Vary", "X-Api-Key") // a shared cache knows of Authorization alone
 			sent := r.Header.Values("X-Api-Key")
 			if len(sent) == 0 {
 				withToken.ServeHTTP(w, r)

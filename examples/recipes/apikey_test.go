@@ -29,7 +29,7 @@ func TestKeyOrToken(t *testing.T) {
 	}
 	challenge := func(text string) map[string]string { return map[string]string{"WWW-Authenticate": text} }
 	expect(t, h, []expectation{
-		{"neither", "GET", "/", nil, 401, challenge(realm + `, scope="read:things"`), ""},
+		{"neither", "GET", "/", nil, 401, map[string]string{"WWW-Authenticate": realm + `, scope="read:things"`, "Vary": "X-Api-Key"}, ""},
 		{"a wrong key", "GET", "/", with(nil, "k-2"), 401, challenge(`Bearer realm="api"`), ""},
 		{"an empty key", "GET", "/", with(nil, ""), 401, challenge(`Bearer realm="api"`), ""},
 		{"a wrong key beside a good token", "GET", "/", with(good, "k-2"), 400, challenge(""), "send one credential"},
@@ -38,7 +38,7 @@ func TestKeyOrToken(t *testing.T) {
 		{"two keys", "GET", "/", with(nil, "k-1", "k-1"), 400, nil, "send one credential"},
 		{"a bad token", "GET", "/", expired, 401, nil, ""},
 		{"a token without the scope", "GET", "/", bearer(issuer, logtotest.Token{User: "alice"}), 403, nil, ""},
-		{"the key", "GET", "/", with(nil, "k-1"), 200, nil, "key of billing"},
-		{"the token", "GET", "/", good, 200, nil, "user alice"},
+		{"the key", "GET", "/", with(nil, "k-1"), 200, map[string]string{"Vary": "X-Api-Key"}, "key of billing"},
+		{"the token", "GET", "/", good, 200, map[string]string{"Vary": "X-Api-Key"}, "user alice"},
 	})
 }

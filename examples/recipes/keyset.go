@@ -5,6 +5,7 @@ package recipes
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"os"
 
@@ -27,14 +28,19 @@ func keepKeys(ctx context.Context, v *logto.Verifier, name string) error {
 }
 
 // newWithKeys is logto.New with the keys of the file. A file that is missing or broken is no
-// reason not to start: then the first token fetches them.
+// reason not to start: the log tells, and the first token fetches them.
 func newWithKeys(cfg logto.Config, name string) (*logto.Verifier, error) {
 	text, err := os.ReadFile(name)
-	if err == nil && json.Unmarshal(text, &cfg.KeySet) == nil {
-		if v, err := logto.New(cfg); err == nil {
+	if err == nil {
+		err = json.Unmarshal(text, &cfg.KeySet)
+	}
+	if err == nil {
+		var v *logto.Verifier
+		if v, err = logto.New(cfg); err == nil {
 			return v, nil
 		}
 	}
+	slog.Warn("no keys from the file", "name", name, "error", err)
 	cfg.KeySet = logto.KeySet{}
 	return logto.New(cfg)
 }

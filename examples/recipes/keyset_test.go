@@ -1,9 +1,12 @@
 package recipes
 
 import (
+	"bytes"
 	"encoding/json"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,24 +21,25 @@ func TestKeptKeys(t *testing.T) {
 		change func(t *testing.T, issuer *logtotest.Issuer, file string) // between the job and the start
 		status int
 		fetch  bool // of the key set, while it is asked for
+		warns  bool
 	}{
 		{"Logto is down, and the keys are older than a day", func(_ *testing.T, issuer *logtotest.Issuer, _ string) {
 			issuer.Fail(logtotest.Status(503))
 			time.Sleep(25 * time.Hour)
-		}, 503, true},
+		}, 503, true, false},
 		{"Logto is down, and there is no file", func(t *testing.T, issuer *logtotest.Issuer, file string) {
 			issuer.Fail(logtotest.Status(503))
 			remove(t, file)
-		}, 503, true},
-		{"Logto is down", func(_ *testing.T, issuer *logtotest.Issuer, _ string) { issuer.Fail(logtotest.Status(503)) }, 200, false},
-		{"the keys are an hour old", func(*testing.T, *logtotest.Issuer, string) { time.Sleep(time.Hour + time.Second) }, 200, true},
-		{"a key that the file doesn't have", func(_ *testing.T, issuer *logtotest.Issuer, _ string) { issuer.Rotate() }, 200, true},
-		{"no file", func(t *testing.T, _ *logtotest.Issuer, file string) { remove(t, file) }, 200, true},
-		{"no JSON", func(t *testing.T, _ *logtotest.Issuer, file string) { write(t, file, "<!doctype html>") }, 200, true},
+		}, 503, true, true},
+		{"Logto is down", func(_ *testing.T, issuer *logtotest.Issuer, _ string) { issuer.Fail(logtotest.Status(503)) }, 200, false, false},
+		{"the keys are an hour old", func(*testing.T, *logtotest.Issuer, string) { time.Sleep(time.Hour + time.Second) }, 200, true, false},
+		{"a key that the file doesn't have", func(_ *testing.T, issuer *logtotest.Issuer, _ string) { issuer.Rotate() }, 200, true, false},
+		{"no file", func(t *testing.T, _ *logtotest.Issuer, file string) { remove(t, file) }, 200, true, true},
+		{"no JSON", func(t *testing.T, _ *logtotest.Issuer, file string) { write(t, file, "<!doctype html>") }, 200, true, true},
 		{"no key", func(t *testing.T, _ *logtotest.Issuer, file string) {
 			write(t, file, `{"jwks":{"keys":[]},"fetched":"2000-01-01T00:00:00Z"}`)
-		}, 200, true},
-		{"nothing else", func(*testing.T, *logtotest.Issuer, string) {}, 200, false},
+		}, 200, true, true},
+		{"nothing else", func(*testing.T, *logtotest.Issuer, string) {}, 200, false, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "keys.json")
@@ -45,9 +49,15 @@ func TestKeptKeys(t *testing.T) {
 					t.Fatal(err)
 				}
 				test.change(t, issuer, file)
+				var log bytes.Buffer
+				defer slog.SetDefault(slog.Default())
+				slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
 				v, err := newWithKeys(issuer.Config(), file)
 				if err != nil {
 					t.Fatal(err)
+				}
+				if warned := strings.Contains(log.String(), "no keys from the file"); warned != test.warns {
+					t.Errorf("warned: %v, want %v: %s", warned, test.warns, &log)
 				}
 				before := issuer.Fetches()
 				expectOne(t, logto.Require(v)(hello), expectation{"", "GET", "/", bearer(issuer, logtotest.Token{User: "alice"}), test.status, nil, ""})

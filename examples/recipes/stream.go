@@ -25,11 +25,12 @@ func stream(list *revocation.List, news <-chan string) http.Handler {
 		defer every.Stop()
 
 		rc := http.NewResponseController(w)
-		_ = rc.SetWriteDeadline(time.Time{}) // the server's WriteTimeout is for short answers
 		w.Header().Set("Content-Type", "text/event-stream")
 		w.Header().Set("Cache-Control", "no-store")
 		text := ": hello\n\n"
 		for ctx.Err() == nil && list.Check(claims) == nil {
+			// In place of the server's WriteTimeout, and for a client that reads no more.
+			_ = rc.SetWriteDeadline(time.Now().Add(10 * time.Second))
 			if _, err := io.WriteString(w, text); err != nil || rc.Flush() != nil {
 				return
 			}
@@ -37,7 +38,10 @@ func stream(list *revocation.List, news <-chan string) http.Handler {
 			case <-ctx.Done():
 			case <-every.C:
 				text = ": still here\n\n"
-			case s := <-news:
+			case s, more := <-news: // each is one line
+				if !more {
+					return
+				}
 				text = "data: " + s + "\n\n"
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -89,28 +90,59 @@ func TestEventsRefused(t *testing.T) {
 	})
 }
 
-// A server's WriteTimeout must not end a stream that goes on.
-func TestEventsWriteTimeout(t *testing.T) {
-	list, err := revocation.New(revocation.Config{Logger: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	issuer := logtotest.NewIssuer(t)
-	ctx := issuer.Context(t.Context(), logtotest.Token{User: "alice"})
-	w := &deadlineRecorder{ResponseRecorder: httptest.NewRecorder(), set: time.Unix(1, 0)}
-	ctx, cancel := context.WithCancel(ctx)
-	cancel()
-	stream(list, nil).ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/events", nil))
-	if !w.set.IsZero() {
-		t.Errorf("the deadline is %v, want none", w.set)
+// A server's WriteTimeout doesn't end a stream that goes on; a client that reads no more does.
+func TestEventsDeadline(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		reads time.Duration // for how long
+		ends  time.Duration
+		news  bool // end
+	}{
+		{"reads nothing", 0, 10 * time.Second, false},
+		{"reads no more", 20 * time.Second, 40 * time.Second, false}, // what comes at 30 s is not read
+		{"reads, to the end of the token", time.Hour, 2 * time.Minute, false},
+		{"there will be no news", time.Hour, 0, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				list, err := revocation.New(revocation.Config{Logger: quiet})
+				if err != nil {
+					t.Fatal(err)
+				}
+				issuer, start, news := logtotest.NewIssuer(t), time.Now(), make(chan string)
+				if test.news {
+					close(news)
+				}
+				ctx := issuer.Context(t.Context(), logtotest.Token{User: "alice", ExpiresIn: 2 * time.Minute})
+				w := &connection{ResponseRecorder: httptest.NewRecorder(), reads: start.Add(test.reads), deadline: start.Add(time.Second)}
+				stream(list, news).ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/events", nil))
+				if took := time.Since(start); took != test.ends {
+					t.Errorf("ended after %v, want %v", took, test.ends)
+				}
+			})
+		})
 	}
 }
 
-type deadlineRecorder struct {
+// connection is one with a deadline, whose client reads until then.
+type connection struct {
 	*httptest.ResponseRecorder
-	set time.Time
+	reads, deadline time.Time
 }
 
-func (w *deadlineRecorder) SetWriteDeadline(t time.Time) error { w.set = t; return nil }
+func (c *connection) SetWriteDeadline(t time.Time) error { c.deadline = t; return nil }
 
-var _ http.ResponseWriter = (*deadlineRecorder)(nil)
+func (c *connection) Write(b []byte) (int, error) {
+	if now := time.Now(); now.After(c.deadline) || !now.Before(c.reads) {
+		if c.deadline.IsZero() {
+			select {} // for ever
+		}
+		time.Sleep(time.Until(c.deadline))
+		return 0, os.ErrDeadlineExceeded
+	}
+	return c.ResponseRecorder.Write(b)
+}
+
+func (c *connection) WriteString(s string) (int, error) { return c.Write([]byte(s)) }
+
+var _ http.ResponseWriter = (*connection)(nil)
