@@ -98,7 +98,7 @@ func newServer(ctx context.Context, cfg logto.Config, getenv func(string) string
 		}
 	})
 	return &http.Server{Addr: cmp.Or(getenv("ADDR"), "127.0.0.1:8080"), Handler: accessLog(cfg.Logger, mux),
-		ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute}, nil
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute}, nil
 }
 
 // accessLog stands outside of the middleware and names the user all the same.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -136,6 +137,36 @@ func TestEvents(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Who announces a body and sends none holds a connection no longer than ReadTimeout, on
+// routes too that read none: net/http reads it before it answers.
+func TestSlowBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t, t.Context(), isAdmin)
+		network := &pipe{make(chan net.Conn), make(chan struct{})}
+		served := make(chan error)
+		go func() { served <- s.server.Serve(network) }()
+		conn, err := network.dial(t.Context(), "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		if _, err := io.WriteString(conn, "GET /feed HTTP/1.1\r\nHost: saas.test\r\nContent-Length: 1000\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetReadDeadline(start.Add(time.Hour))
+		if _, err := io.Copy(io.Discard, conn); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(start); took > 11*time.Second {
+			t.Errorf("the connection was held for %s", took)
+		}
+		_ = s.server.Close()
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
 }
 
 // Without keys it isn't ready; with keys it stays so, though Logto is away.
