@@ -49,7 +49,7 @@ func start(t *testing.T, issuer *logtotest.Issuer) (client *http.Client, auth *h
 		case "/things/locked":
 			w.WriteHeader(http.StatusUnauthorized)
 		}
-		fmt.Fprintf(w, "%s %s %q for %q", r.Method, r.URL.Path, body, r.Header.Values("X-User"))
+		fmt.Fprintf(w, "%s %s %q for %q", r.Method, r.URL.Path, body, append(r.Header.Values("X-User"), r.Header["X_user"]...))
 	}))
 	t.Cleanup(api.Close)
 
@@ -136,6 +136,8 @@ func TestAuthRequest(t *testing.T) {
 		{"a machine", "GET", "/things", bearer(tk{Machine: true, Scopes: scopes}), 200, "", `GET /things "" for []`, false},
 		{"a large token", "GET", "/things", bearer(tk{User: "alice", Scopes: scopes, Claims: map[string]any{"much": strings.Repeat("x", 11<<10)}}),
 			200, "", `GET /things "" for ["alice"]`, false},
+		{"where no token is asked for", "GET", "/open", nil, 200, "", `GET /open "" for []`, false},
+		{"the same, with one", "GET", "/open", good, 200, "", `GET /open "" for []`, false},
 		{"the API's own 500", "GET", "/things/broken", good, 500, "", `GET /things/broken "" for ["alice"]`, false},
 		{"the API's own 401", "GET", "/things/locked", good, 401, "", `GET /things/locked "" for ["alice"]`, false},
 	} {
@@ -168,6 +170,7 @@ func expect(t *testing.T, client *http.Client, test test) {
 		t.Fatal(err)
 	}
 	req.Header.Set("X-User", "mallory")
+	req.Header["X_User"] = []string{"mallory"}
 	req.Header["Authorization"] = test.authorization
 	res, err := client.Do(req)
 	if err != nil {
