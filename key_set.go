@@ -20,7 +20,8 @@ import (
 // KeySet is a key set as Logto published it, to be kept and handed to another Verifier as
 // KeySet of [Config]. [Verifier.KeySets] gives it. As JSON it is fit for a file. Its keys
 // are public, but whoever can change what is kept can sign tokens for this API: keep it
-// where only the service can write.
+// where only the service can write. It doesn't say of which Logto it is: that is for whoever
+// keeps those of several.
 type KeySet struct {
 	// JWKS is the JWK Set (RFC 7517 section 5), as it was published.
 	JWKS json.RawMessage `json:"jwks"`
