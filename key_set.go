@@ -20,9 +20,12 @@ import (
 // KeySet is a key set as Logto published it, to be kept and handed to another Verifier as
 // KeySet of [Config]. [Verifier.KeySets] gives it. As JSON it is fit for a file. Its keys
 // are public, but whoever can change what is kept can sign tokens for this API: keep it
-// where only the service can write. It doesn't say of which Logto it is: that is for whoever
-// keeps those of several.
+// where only the service can write.
 type KeySet struct {
+	// Issuer is one of those for whose tokens the keys are: of another Logto's key set, by
+	// mistake, New says so.
+	Issuer string `json:"issuer"`
+
 	// JWKS is the JWK Set (RFC 7517 section 5), as it was published.
 	JWKS json.RawMessage `json:"jwks"`
 
@@ -36,7 +39,7 @@ func (v *Verifier) KeySets() []KeySet {
 	all, now := make([]KeySet, len(v.tenants)), time.Now()
 	for i, t := range v.tenants {
 		if set := t.keys.set.Load(); set != nil {
-			all[i] = KeySet{bytes.Clone(set.body), now.Add(-set.age(now) - set.cached).Round(0).UTC()}
+			all[i] = KeySet{t.cfg.Issuers[0], bytes.Clone(set.body), now.Add(-set.age(now) - set.cached).Round(0).UTC()}
 		}
 	}
 	return all
@@ -44,13 +47,15 @@ func (v *Verifier) KeySets() []KeySet {
 
 // read takes it as an answer of the key endpoint, as old as it says. It is nil for the
 // zero KeySet.
-func (k KeySet) read() (*keySet, error) {
-	if (k.JWKS == nil || string(k.JWKS) == "null") && k.Fetched.IsZero() { // null is what JSON makes of none
+func (k KeySet) read(issuers []string) (*keySet, error) {
+	if k.Issuer == "" && (k.JWKS == nil || string(k.JWKS) == "null") && k.Fetched.IsZero() { // null is what JSON makes of none
 		return nil, nil
 	}
 	now := time.Now()
 	age := now.Round(0).Sub(k.Fetched)
 	switch {
+	case !slices.Contains(issuers, k.Issuer):
+		return nil, policy.Refuse("Config.KeySet is for the tokens of %q, and the issuers are %q", policy.Shown(k.Issuer), issuers)
 	case k.Fetched.IsZero():
 		return nil, policy.Refuse("Config.KeySet needs Fetched, when Logto gave these keys: they are used for a day from then on")
 	case age < -policy.Leeway:

@@ -20,7 +20,7 @@ func (s *service) handedIn(jwks string, age time.Duration) {
 	s.Helper()
 	cfg := s.issuer.Config()
 	cfg.Logger = slog.New(slog.NewTextHandler(s.log, nil))
-	cfg.KeySet = logto.KeySet{JWKS: json.RawMessage(jwks), Fetched: time.Now().Add(-age)}
+	cfg.KeySet = logto.KeySet{Issuer: s.issuer.Endpoint() + "/oidc", JWKS: json.RawMessage(jwks), Fetched: time.Now().Add(-age)}
 	s.v = newVerifier(s.T, cfg)
 }
 
@@ -54,7 +54,7 @@ func testKeySetRefused(t *testing.T) {
 	} {
 		cfg := issuer.Config()
 		cfg.Logger = capture
-		cfg.KeySet = logto.KeySet{JWKS: json.RawMessage(test.jwks), Fetched: test.fetched}
+		cfg.KeySet = logto.KeySet{Issuer: issuer.Endpoint() + "/oidc", JWKS: json.RawMessage(test.jwks), Fetched: test.fetched}
 		if test.jwks == "" {
 			cfg.KeySet.JWKS = nil
 		}
@@ -66,9 +66,25 @@ func testKeySetRefused(t *testing.T) {
 			t.Errorf("%s: the error has %d characters", test.name, len(err.Error()))
 		}
 		// Of several Logtos, too, and the error tells of which.
-		if _, err := logto.New(issuer.Config(), another(t, cfg)); (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), "configuration 2 of 2") {
+		other := another(t, cfg)
+		other.KeySet.Issuer = other.Issuers[0]
+		if _, err := logto.New(issuer.Config(), other); (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), "configuration 2 of 2") {
 			t.Errorf("%s, of the second: %v", test.name, err)
 		}
+	}
+	// It is one Logto's.
+	cfg := issuer.Config()
+	cfg.Logger = capture
+	cfg.Issuers = []string{issuer.Endpoint() + "/oidc", "https://auth.example.test/oidc"}
+	for name, want := range map[string]bool{"": false, "https://staging.example.test/oidc": false, issuer.Endpoint(): false, cfg.Issuers[0]: true, cfg.Issuers[1]: true} {
+		cfg.KeySet = logto.KeySet{Issuer: name, JWKS: json.RawMessage(good), Fetched: now}
+		if _, err := logto.New(cfg); (err == nil) != want || err != nil && !strings.Contains(err.Error(), fmt.Sprintf("is for the tokens of %q", name)) {
+			t.Errorf("of %q: %v", name, err)
+		}
+	}
+	cfg.KeySet = logto.KeySet{Issuer: cfg.Issuers[0]}
+	if _, err := logto.New(cfg); err == nil {
+		t.Error("an issuer alone is taken for a key set")
 	}
 }
 
@@ -269,7 +285,7 @@ func TestKeySetsOfSeveral(t *testing.T) {
 	}
 	cfg, other := first.Config(), another(t, second.Config())
 	cfg.Logger = capture
-	other.KeySet = logto.KeySet{JWKS: json.RawMessage(second.KeySet()), Fetched: time.Now()}
+	other.KeySet = logto.KeySet{Issuer: other.Issuers[0], JWKS: json.RawMessage(second.KeySet()), Fetched: time.Now()}
 	v, err := logto.New(cfg, other)
 	if err != nil {
 		t.Fatal(err)
@@ -281,7 +297,7 @@ func TestKeySetsOfSeveral(t *testing.T) {
 	if ids := v.KeySetStatus().KeyIDs; !slices.Equal(ids, []string{second.KeyID()}) {
 		t.Errorf("keys %v", ids)
 	}
-	cfg.KeySet = logto.KeySet{JWKS: json.RawMessage(first.KeySet()), Fetched: time.Now()}
+	cfg.KeySet = logto.KeySet{Issuer: first.Endpoint() + "/oidc", JWKS: json.RawMessage(first.KeySet()), Fetched: time.Now()}
 	if v, err = logto.New(cfg, other); err != nil {
 		t.Fatal(err)
 	}

@@ -82,8 +82,8 @@ type Config struct {
 	// has kept, for a function that starts cold, or one from a file. It is no substitute
 	// for fetches: its age counts from Fetched, so it is refreshed, serves in an outage and
 	// ends after a day as if this Verifier had fetched it. Only that a key doesn't exist is
-	// never known by it. New refuses one that has no usable key, or that was fetched later
-	// than now.
+	// never known by it. New refuses one that is another Logto's, has no usable key, or was
+	// fetched later than now.
 	KeySet KeySet
 
 	// HTTPClient fetches the key set. Nil is a client that takes the proxy from
@@ -201,6 +201,7 @@ func New(cfg Config, others ...Config) (*Verifier, error) {
 		t.keys = newKeyCache(t, &cfg, v.logger)
 		if t.given != nil {
 			t.keys.begin(t.given)
+			t.given = nil // its keys may be taken back
 		}
 	}
 	return v, nil

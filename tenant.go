@@ -77,7 +77,7 @@ func newTenant(cfg Config) (*tenant, error) {
 		}
 		return nil, err
 	}
-	given, err := cfg.KeySet.read()
+	given, err := cfg.KeySet.read(cfg.Issuers)
 	if err != nil {
 		return nil, err
 	}

@@ -37,7 +37,17 @@ func TestKeptKeys(t *testing.T) {
 		{"no file", func(t *testing.T, _ *logtotest.Issuer, file string) { remove(t, file) }, 200, true, true},
 		{"no JSON", func(t *testing.T, _ *logtotest.Issuer, file string) { write(t, file, "<!doctype html>") }, 200, true, true},
 		{"no key", func(t *testing.T, _ *logtotest.Issuer, file string) {
-			write(t, file, `{"jwks":{"keys":[]},"fetched":"2000-01-01T00:00:00Z"}`)
+			write(t, file, `{"issuer":"https://logto.example.test/oidc","jwks":{"keys":[]},"fetched":"2000-01-01T00:00:00Z"}`)
+		}, 200, true, true},
+		{"another Logto's", func(t *testing.T, _ *logtotest.Issuer, file string) {
+			if err := keepKeys(t.Context(), newVerifier(t, logtotest.NewIssuer(t).Config()), file); err != nil {
+				t.Fatal(err)
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, file, strings.Replace(string(text), "logto.example.test", "staging.example.test", 1))
 		}, 200, true, true},
 		{"nothing else", func(*testing.T, *logtotest.Issuer, string) {}, 200, false, false},
 	} {
