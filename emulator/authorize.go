@@ -247,7 +247,6 @@ func (s *Server) finish(d *demand, sessionID string, current *session) string {
 		Grant: grantID, RedirectURI: d.redirect, Challenge: d.challenge, Expires: now.Add(codeTTL),
 		Refreshable: slices.Contains(d.scopes, "offline_access") || d.client.AlwaysIssueRefreshToken,
 	}
-	s.changed()
 	return s.back(d, map[string]string{"code": codeID})
 }
 

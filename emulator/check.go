@@ -3,6 +3,7 @@ package emulator
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -106,12 +107,12 @@ func (t *tenant) checkResources() error {
 }
 
 func (t *tenant) checkResourceScopes(where string, scopes scopesOf) error {
-	for indicator, names := range scopes {
+	for _, indicator := range slices.Sorted(maps.Keys(scopes)) {
 		r := t.resource(indicator)
 		if r == nil {
 			return fmt.Errorf("%s: there is no resource %q", where, indicator)
 		}
-		if err := checkScopes(where+", resource "+indicator, names, append([]string{}, r.Scopes...)); err != nil {
+		if err := checkScopes(where+", resource "+indicator, scopes[indicator], append([]string{}, r.Scopes...)); err != nil {
 			return err
 		}
 	}

@@ -116,11 +116,7 @@ func (s *Server) do(name string, args []byte) (any, error) {
 func (s *Server) act(a action, args []byte) (any, []*delivery, error) {
 	s.lock()
 	defer s.unlock()
-	result, sent, err := a(s, args)
-	if err == nil {
-		s.changed()
-	}
-	return result, sent, err
+	return a(s, args)
 }
 
 // serveControl serves the control page, and what it does as JSON.

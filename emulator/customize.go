@@ -121,11 +121,7 @@ func lookUp(v any, path []string) (any, bool) {
 	}
 	switch v := v.(type) {
 	case map[string]any:
-		inner, ok := v[path[0]]
-		if !ok {
-			return nil, false
-		}
-		return lookUp(inner, path[1:])
+		return lookUp(v[path[0]], path[1:])
 	case []any:
 		all := []any{}
 		for _, e := range v {

@@ -95,7 +95,7 @@ type Server struct {
 	tenant  *tenant
 	source  source // of tenant
 	issued  *issued
-	dirty   bool // state differs from StateFile
+	saved   []byte // in StateFile
 	knobs   knobs
 	log     journal
 	judge   *judge

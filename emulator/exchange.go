@@ -69,7 +69,6 @@ func (s *Server) exchangeToken(client *application, form url.Values) (map[string
 	}
 	if impersonation != nil {
 		impersonation.Used = true
-		s.changed()
 	}
 	return answer, nil
 }

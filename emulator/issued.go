@@ -90,14 +90,14 @@ const (
 	reuseTolerance  = 3 * time.Second
 )
 
-func newIssued() (*issued, error) {
+func newIssued() *issued {
 	k, err := mint.NewKey(mint.DefaultAlgorithm)
 	if err != nil {
-		return nil, err
+		panic(err) // of an unknown algorithm only
 	}
 	i := &issued{Keys: []*mint.Key{k}}
 	i.fill()
-	return i, nil
+	return i
 }
 
 // whole refuses a file in which something is null.

@@ -3,9 +3,12 @@ package emulator
 import (
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/seed-70fe37f4/logto/internal/mint"
@@ -53,12 +56,12 @@ func (s *Server) endSession(r *http.Request) (reply, error) {
 	var tokens []logoutToken
 	if id, current := s.sessionOf(r); current != nil {
 		note = "signed out: " + current.User
-		for clientID, sid := range current.SIDs {
+		for _, clientID := range slices.Sorted(maps.Keys(current.SIDs)) {
 			app := s.tenant.application(clientID)
 			if app == nil || app.BackchannelLogoutURI == "" {
 				continue
 			}
-			token, err := s.sign("logout token", mint.LogoutTokenType, mint.LogoutClaims(s.issuer(), current.User, clientID, sid, s.now()))
+			token, err := s.sign("logout token", mint.LogoutTokenType, mint.LogoutClaims(s.issuer(), current.User, clientID, current.SIDs[clientID], s.now()))
 			if err != nil {
 				return reply{}, err
 			}
@@ -71,7 +74,6 @@ func (s *Server) endSession(r *http.Request) (reply, error) {
 			}
 		}
 		s.issued.orphans()
-		s.changed()
 	}
 	return reply{note: note, write: func(w http.ResponseWriter, r *http.Request) {
 		s.tellLogout(tokens)
@@ -120,10 +122,12 @@ type logoutToken struct{ client, address, token string }
 
 // tellLogout posts logout tokens once, to all at the same time.
 func (s *Server) tellLogout(tokens []logoutToken) {
-	done := make(chan *delivery, len(tokens))
-	for _, t := range tokens {
-		go func() {
-			d := &delivery{Time: time.Now(), Event: "back-channel logout", To: t.client, URL: policy.Shown(t.address)}
+	deliveries := make([]*delivery, len(tokens))
+	var sending sync.WaitGroup
+	for i, t := range tokens {
+		d := &delivery{Time: time.Now(), Event: "back-channel logout", To: t.client, URL: policy.Shown(t.address)}
+		deliveries[i] = d
+		sending.Go(func() {
 			body := url.Values{"logout_token": {t.token}}.Encode()
 			s.attempt(d, logoutWait, func() (*http.Request, error) {
 				r, err := http.NewRequest(http.MethodPost, t.address, strings.NewReader(body))
@@ -132,14 +136,13 @@ func (s *Server) tellLogout(tokens []logoutToken) {
 				}
 				return r, err
 			})
-			done <- d
-		}()
+		})
 	}
-	for range tokens {
-		d := <-done
-		s.mu.Lock()
+	sending.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range deliveries { // in the order of the tokens
 		d.ID = s.log.id()
 		s.log.Deliveries = last(append(s.log.Deliveries, d))
-		s.mu.Unlock()
 	}
 }

@@ -44,7 +44,6 @@ func (s *Server) accessToken(q request) (map[string]any, error) {
 	if audience == "" {
 		id := mint.Opaque()
 		s.issued.Opaque[id] = &opaqueToken{Grant: q.grant, User: subject, Client: q.client.ID, Scopes: scopes, Issued: now, Expires: now.Add(life)}
-		s.changed()
 		answer["access_token"] = id
 		return answer, nil
 	}

@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 )
@@ -54,13 +55,12 @@ func (s *Server) createUser(a user) (any, []*delivery, error) {
 	if s.tenant.user(u.ID) != nil {
 		return nil, nil, fmt.Errorf("there is a user %q", u.ID)
 	}
-	u.CreatedAt = s.now().UnixMilli()
-	u.UpdatedAt = u.CreatedAt
 	s.tenant.Users = append(s.tenant.Users, u)
 	if err := s.tenant.checkUsers(); err != nil {
 		s.tenant.Users = s.tenant.Users[:len(s.tenant.Users)-1]
 		return nil, nil, err
 	}
+	s.stamp()
 	return map[string]string{"id": u.ID}, s.send(userEvent("User.Created", http.MethodPost, "", http.StatusOK, u)), nil
 }
 
@@ -144,8 +144,8 @@ func (s *Server) setRoleScopes(a struct {
 	}
 	r.Scopes = a.Scopes
 	data := []map[string]any{}
-	for indicator, names := range a.Scopes {
-		for _, name := range names {
+	for _, indicator := range slices.Sorted(maps.Keys(a.Scopes)) {
+		for _, name := range a.Scopes[indicator] {
 			data = append(data, map[string]any{"tenantId": "default", "id": name, "resourceId": indicator, "name": name, "description": nil, "createdAt": s.now().UnixMilli()})
 		}
 	}

@@ -58,7 +58,7 @@ func matches(pattern, uri string) bool {
 		return false
 	}
 	u, err := url.Parse(uri)
-	if err != nil || u.User != nil || u.Fragment != "" || u.Opaque != "" || strings.Contains(uri, "#") {
+	if err != nil || u.User != nil || strings.Contains(uri, "#") {
 		return false
 	}
 	if u.Scheme+"://"+u.Hostname() != origin || !strings.HasPrefix(uri, origin) {

@@ -131,7 +131,6 @@ func (s *Server) makeUser(name string, roles []string) (*user, error) {
 		return nil, err
 	}
 	s.tenant.Users = append(s.tenant.Users, u)
-	s.changed()
 	return u, nil
 }
 

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -47,13 +48,10 @@ func (s *Server) load() error {
 		}
 	}
 	if s.issued == nil {
-		if s.issued, err = newIssued(); err != nil {
-			return err
-		}
+		s.issued = newIssued()
 	}
 	s.stamp()
 	s.issued.keep(s.tenant, s.now())
-	s.dirty = true
 	return s.save()
 }
 
@@ -101,7 +99,6 @@ func (s *Server) reread() {
 		s.tenant = t
 		s.stamp()
 		s.issued.keep(t, s.now())
-		s.dirty = true
 		s.logger.Info("emulator: the file has changed, and is taken")
 	}
 	s.source = from
@@ -172,35 +169,36 @@ func readState(file string) (*stored, error) {
 	return &kept, nil
 }
 
-// save writes the state if it has changed, as a whole or not at all.
+// save writes the state if it has changed. Who holds the lock calls it.
 func (s *Server) save() error {
-	if !s.dirty || s.state == "" {
+	if s.state == "" {
 		return nil
 	}
 	b, err := json.Marshal(stored{s.endpoint, s.source.sum, s.tenant, s.issued})
-	if err != nil {
+	if err != nil || bytes.Equal(b, s.saved) {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(s.state), ".emulator-*") // 0600
+	if err = replace(s.state, b); err == nil {
+		s.saved = b
+	}
+	return err
+}
+
+// replace writes a file as a whole or not at all.
+func replace(file string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(file), ".emulator-*") // 0600
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name()) // of nothing, if it was renamed
 	_, err = f.Write(b)
-	if errClose := f.Close(); err == nil {
-		err = errClose
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
 	}
-	if err == nil {
-		err = os.Rename(f.Name(), s.state)
-	}
-	s.dirty = err != nil
-	return err
+	return os.Rename(f.Name(), file)
 }
 
-// changed notes that there is something to save. Who holds the lock calls it.
-func (s *Server) changed() { s.dirty = true }
-
-// unlock ends a change: it saves first.
+// unlock ends a request: it saves first.
 func (s *Server) unlock() {
 	if err := s.save(); err != nil {
 		s.logger.Warn("emulator: the state can't be written", "error", err)

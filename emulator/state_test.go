@@ -2,6 +2,8 @@ package emulator_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -79,6 +81,158 @@ func TestRestart(t *testing.T) {
 		}
 		if _, err := second.Token(emulator.Token{User: "carol"}); err == nil {
 			t.Error("carol isn't suspended")
+		}
+	})
+}
+
+// A change is in the file before it is answered: whoever kills the emulator loses
+// nothing. What changes nothing leaves the file alone.
+func TestSavedAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "state.json")
+	_, b := newMemory(t, emulator.Config{StateFile: file})
+	refresh := ""
+	for _, step := range []struct {
+		name  string
+		do    func()
+		saves bool
+	}{
+		{"nothing", func() {}, false},
+		{"a key set", func() { b.get("/oidc/jwks") }, false},
+		{"the control page", func() { b.get("/control/state") }, false},
+		{"a machine's token", func() { b.machine("resource", api) }, false},
+		{"a sign-in", func() { refresh = b.exchange(b.signIn("alice")).text(t, "refresh_token") }, true},
+		{"a refresh", func() { refresh = b.refresh(refresh).text(t, "refresh_token") }, true},
+		{"a code that is refused", func() { b.exchange("x") }, false},
+		{"a button", func() { b.control("user-roles", `{"user":"bob","roles":["admin"]}`) }, true},
+	} {
+		long := time.Unix(1e9, 0)
+		if err := os.Chtimes(file, long, long); err != nil {
+			t.Fatal(err)
+		}
+		step.do()
+		info, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if saves := !info.ModTime().Equal(long); saves != step.saves {
+			t.Errorf("%s: saves %v", step.name, saves)
+		}
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := filepath.Join(dir, "again.json")
+	if err := os.WriteFile(again, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, other := newMemory(t, emulator.Config{StateFile: again})
+	if a := other.refresh(refresh); a.status != 200 {
+		t.Errorf("after a crash: %d %s", a.status, a.body)
+	}
+}
+
+// A state that can't be written is told, leaves nothing behind, and is written as soon as
+// it can be.
+func TestUnwritable(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "state.json")
+	var log strings.Builder
+	em, err := emulator.New(emulator.Config{StateFile: file, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBrowser(t, em)
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(file, "x"), 0o700); err != nil { // in its place
+		t.Fatal(err)
+	}
+	b.signIn("alice")
+	if !strings.Contains(log.String(), "the state can't be written") {
+		t.Errorf("log %s", &log)
+	}
+	if err := em.Close(); err == nil {
+		t.Error("closed: no error")
+	}
+	if names, err := os.ReadDir(dir); err != nil || len(names) != 1 {
+		t.Errorf("left are %v, error %v", names, err)
+	}
+	if err := os.RemoveAll(file); err != nil {
+		t.Fatal(err)
+	}
+	b.get("/oidc/jwks")
+	if err := em.Close(); err != nil {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), `"user":"alice"`) {
+		t.Errorf("state %s, error %v", text, err)
+	}
+}
+
+// Users have the times that ID tokens and events tell, wherever they come from: what
+// the description says, or else when the emulator first saw them.
+func TestTimesOfUsers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "logto.json")
+		description := func(more string) string {
+			return `{"applications":[{"id":"page","type":"SPA","redirectUris":["http://localhost:*/*"]}],"users":[` + more + `]}`
+		}
+		write := func(more string) {
+			if err := os.WriteFile(file, []byte(description(more)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(`{"id":"new"},{"id":"old","createdAt":1},{"id":"changed","createdAt":1,"updatedAt":2}`)
+		_, b := newMemory(t, emulator.Config{File: file})
+		start := time.Now()
+		for _, step := range []struct {
+			name string
+			do   func()
+			want string // user: created, updated, signed in; times since the start are in hours, others as they are
+		}{
+			{"as described", func() {}, "new: 0h 0h -, old: 1 1 -, changed: 1 2 -"},
+			{"another description", func() { b.control("tenant", description(`{"id":"new"},{"id":"old","createdAt":1}`)) }, "new: 1h 1h -, old: 1 1 -"},
+			{"reset", func() { b.control("reset", `{}`) }, "new: 2h 2h -, old: 1 1 -, changed: 1 2 -"},
+			{"another file", func() { write(`{"id":"new"},{"id":"old","createdAt":1},{"id":"newer"}`) }, "new: 3h 3h -, old: 1 1 -, newer: 3h 3h -"},
+			{"made by a button", func() { b.control("create-user", `{"id":"made"}`) }, "new: 3h 3h -, old: 1 1 -, newer: 3h 3h -, made: 4h 4h -"},
+			{"suspended", func() { b.control("suspend", `{"user":"new"}`) }, "new: 3h 5h -, old: 1 1 -, newer: 3h 3h -, made: 4h 4h -"},
+			{"a password", func() { b.control("set-password", `{"user":"old"}`) }, "new: 3h 5h -, old: 1 6h -, newer: 3h 3h -, made: 4h 4h -"},
+			{"a name", func() { b.control("update-user", `{"user":"newer","name":"x"}`) }, "new: 3h 5h -, old: 1 6h -, newer: 3h 7h -, made: 4h 4h -"},
+			{"a sign-in", func() { b.signIn("old", "resource", "") }, "new: 3h 5h -, old: 1 8h 8h, newer: 3h 7h -, made: 4h 4h -"},
+		} {
+			step.do()
+			var state struct {
+				Tenant struct {
+					Users []struct {
+						ID                                 string
+						CreatedAt, UpdatedAt, LastSignInAt int64
+					}
+				}
+			}
+			if err := json.Unmarshal([]byte(b.get("/control/state").body), &state); err != nil {
+				t.Fatal(err)
+			}
+			told := func(at int64) string {
+				switch since := time.UnixMilli(at).Sub(start); {
+				case at == 0:
+					return "-"
+				case since < 0:
+					return fmt.Sprint(at)
+				default:
+					return fmt.Sprintf("%.0fh", since.Hours())
+				}
+			}
+			var got []string
+			for _, u := range state.Tenant.Users {
+				got = append(got, fmt.Sprintf("%s: %s %s %s", u.ID, told(u.CreatedAt), told(u.UpdatedAt), told(u.LastSignInAt)))
+			}
+			if got := strings.Join(got, ", "); got != step.want {
+				t.Errorf("%s: %s, want %s", step.name, got, step.want)
+			}
+			time.Sleep(time.Hour)
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -24,7 +25,7 @@ func (s *Server) token(r *http.Request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	for name := range form {
+	for _, name := range slices.Sorted(maps.Keys(form)) {
 		if name != "resource" && name != "scope" && len(form[name]) > 1 {
 			return reply{}, badRequest("invalid_request", "'"+name+"' parameter must not be provided twice")
 		}
@@ -119,7 +120,6 @@ func (s *Server) exchangeCode(client *application, form url.Values) (map[string]
 	case c.Used:
 		// RFC 6749 section 4.1.2: it may be stolen, and so may be all that came of it.
 		s.issued.revoke(c.Grant)
-		s.changed()
 		return nil, invalidGrant("the code has been used: its tokens are revoked")
 	case s.now().After(c.Expires):
 		return nil, invalidGrant("the code has expired")
@@ -138,7 +138,6 @@ func (s *Server) exchangeCode(client *application, form url.Values) (map[string]
 		return nil, err
 	}
 	c.Used = true
-	s.changed()
 	if c.Refreshable {
 		answer["refresh_token"] = s.newRefreshToken(c.Grant, client)
 	}
@@ -193,7 +192,6 @@ func (s *Server) refresh(client *application, form url.Values) (map[string]any, 
 		return nil, invalidGrant("the refresh token has expired")
 	case !t.Rotated.IsZero() && now.Sub(t.Rotated) > reuseTolerance:
 		s.issued.revoke(t.Grant)
-		s.changed()
 		return nil, invalidGrant(fmt.Sprintf("the refresh token was used %v ago: its grant is revoked", now.Sub(t.Rotated).Round(time.Second)))
 	}
 	u := s.tenant.user(g.User) // active, or the grant would be gone
@@ -221,7 +219,6 @@ func (s *Server) refresh(client *application, form url.Values) (map[string]any, 
 		}
 		answer["refresh_token"] = s.newRefreshToken(t.Grant, client)
 	}
-	s.changed()
 	return answer, s.addIDToken(answer, client, u, g, asked)
 }
 
@@ -240,7 +237,6 @@ func (s *Server) newRefreshToken(grantID string, client *application) string {
 	if g := s.issued.Grants[grantID]; g.Expires.Before(t.Expires) {
 		g.Expires = t.Expires
 	}
-	s.changed()
 	return id
 }
 
@@ -282,8 +278,8 @@ func formOfJSON(r *http.Request) (url.Values, error) {
 		return nil, badRequest("invalid_request", "failed to parse the request body")
 	}
 	form := url.Values{}
-	for name, value := range members {
-		switch value := value.(type) {
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		switch value := members[name].(type) {
 		case string:
 			form.Set(name, value)
 		case []any:

@@ -49,11 +49,9 @@ func (s *Server) revocation(r *http.Request) (reply, error) {
 	}
 	if t := s.issued.Refresh[token]; t != nil && s.issued.Grants[t.Grant].Client == client.ID {
 		s.issued.revoke(t.Grant)
-		s.changed()
 	}
 	if t := s.issued.Opaque[token]; t != nil && t.Client == client.ID {
 		delete(s.issued.Opaque, token)
-		s.changed()
 	}
 	return reply{write: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }}, nil
 }
