@@ -209,6 +209,43 @@ func TestSignInEvents(t *testing.T) {
 	})
 }
 
+// What a role is given is told in the order of the names, not in one of chance.
+func TestOrderOfScopes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := &inbox{}
+		resources, scopes, want := []map[string]any{}, map[string][]string{}, []string{}
+		for i := range 12 {
+			name := fmt.Sprintf("https://%02d.test", i)
+			resources = append(resources, map[string]any{"indicator": name, "scopes": []string{"w", "r"}})
+			scopes[name] = []string{"w", "r"}
+			want = append(want, name+" w", name+" r")
+		}
+		description, err := json.Marshal(map[string]any{"resources": resources, "roles": []any{map[string]any{"name": "x"}},
+			"hooks": []any{map[string]any{"id": "api", "signingKey": signingKey, "config": map[string]any{"url": "http://api.test/"}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		em, _ := newMemory(t, emulator.Config{Tenant: description, HTTPClient: &http.Client{Transport: memory.Transport{Handler: in}}})
+		if err := em.Control("role-scopes", map[string]any{"role": "x", "scopes": scopes}, nil); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		var e struct {
+			Data []struct{ ResourceID, Name string }
+		}
+		if err := json.Unmarshal([]byte(in.bodies[0]), &e); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, scope := range e.Data {
+			got = append(got, scope.ResourceID+" "+scope.Name)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%q", got)
+		}
+	})
+}
+
 // A webhook gets the events that it wants, and none if it is off.
 func TestWhichEvents(t *testing.T) {
 	for _, test := range []struct{ more, want string }{

@@ -1,6 +1,8 @@
 package emulator_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -11,6 +13,8 @@ import (
 	"time"
 
 	"github.com/seed-70fe37f4/logto"
+	"github.com/seed-70fe37f4/logto/emulator"
+	"github.com/seed-70fe37f4/logto/internal/memory"
 	"github.com/seed-70fe37f4/logto/revocation"
 )
 
@@ -89,6 +93,67 @@ func TestEndSession(t *testing.T) {
 		b.get("/oidc/session/end")
 		if took := time.Since(start); took != 2500*time.Millisecond {
 			t.Errorf("took %v", took)
+		}
+	})
+}
+
+// Each application of the session that wants it is told, in the order of their names.
+func TestLogoutOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		applications, want := []map[string]any{}, []string{}
+		for i := range 12 {
+			id := fmt.Sprintf("app%02d", i)
+			app := map[string]any{"id": id, "type": "SPA", "redirectUris": []string{callback}}
+			if i != 0 && i != 5 {
+				app["backchannelLogoutUri"] = "http://" + id + ".test/"
+				want = append(want, id)
+			}
+			applications = append(applications, app)
+		}
+		description := func(from int) []byte {
+			b, err := json.Marshal(map[string]any{"users": []any{map[string]any{"id": "alice"}}, "applications": applications[from:]})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return b
+		}
+		in := &inbox{}
+		em, b := newMemory(t, emulator.Config{Tenant: description(0), HTTPClient: &http.Client{Transport: memory.Transport{Handler: in}}})
+		b.signIn("alice", "client_id", "app03", "resource", "")
+		for i := range applications {
+			b.signInAgainAs(fmt.Sprintf("app%02d", i), "resource", "")
+		}
+		if err := em.Control("tenant", json.RawMessage(description(2)), nil); err != nil { // two are gone meanwhile
+			t.Fatal(err)
+		}
+		want = want[1:]
+		b.get("/oidc/session/end")
+		var state struct {
+			Deliveries []struct {
+				ID, Attempts int
+				To, URL      string
+			}
+			Tokens []struct {
+				Claims struct{ Aud, Sub, Sid string }
+			}
+		}
+		if err := json.Unmarshal([]byte(b.get("/control/state").body), &state); err != nil {
+			t.Fatal(err)
+		}
+		var tokens, deliveries []string
+		for i, d := range state.Deliveries {
+			deliveries = append(deliveries, d.To)
+			if d.URL != "http://"+d.To+".test/" || d.Attempts != 1 || i > 0 && d.ID <= state.Deliveries[i-1].ID {
+				t.Errorf("delivery %+v", d)
+			}
+		}
+		sids := map[string]bool{}
+		for _, token := range state.Tokens {
+			tokens = append(tokens, token.Claims.Aud)
+			sids[token.Claims.Sid] = true
+		}
+		if !slices.Equal(deliveries, want) || !slices.Equal(tokens, want) || len(sids) != len(want) || len(in.bodies) != len(want) {
+			t.Errorf("deliveries %q, tokens %q, %d sids, %d received", deliveries, tokens, len(sids), len(in.bodies))
 		}
 	})
 }

@@ -166,6 +166,9 @@ func TestDiscoveryShape(t *testing.T) {
 		} else if fmt.Sprintf("%T", value) != fmt.Sprintf("%T", want) {
 			t.Errorf("%s is %T, recorded %T", name, value, want)
 		}
+		if flag, ok := want.(bool); ok && value != flag {
+			t.Errorf("%s is %v, recorded %v", name, value, flag)
+		}
 		if text, ok := want.(string); ok {
 			_, path, _ := strings.Cut(text, "localhost:3001")
 			if want := "http://localhost:3001" + emulator.Mark + path; value != want {

@@ -1,8 +1,10 @@
 package emulator_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -97,6 +99,13 @@ func TestMaxAge(t *testing.T) {
 				t.Errorf("%s: %v", test.age, claims)
 			}
 		}
+		// 0 asks for another sign-in, and for its time.
+		if _, claims := decode(t, b.exchange(b.signIn("alice", "max_age", "0")).text(t, "id_token")); claims["auth_time"] != float64(time.Now().Unix()) {
+			t.Errorf("0: %v", claims)
+		}
+		if _, claims := decode(t, b.exchange(b.signInAgain()).text(t, "id_token")); claims["auth_time"] != nil {
+			t.Errorf("no age: %v", claims)
+		}
 	})
 }
 
@@ -176,6 +185,65 @@ func TestCORS(t *testing.T) {
 			t.Error("credentials are allowed")
 		}
 	}
+	a := b.do(b.request("OPTIONS", "/oidc/token", "", "Origin", "http://localhost:5173", "Access-Control-Request-Method", "POST"))
+	for name, want := range map[string]string{
+		"Allow": "POST, OPTIONS", "Vary": "Origin", "Access-Control-Allow-Methods": "POST", "Access-Control-Allow-Headers": "Authorization, Content-Type, DPoP", "Access-Control-Max-Age": "3600",
+	} {
+		if got := a.header.Get(name); got != want {
+			t.Errorf("preflight: %s: %q, want %q", name, got, want)
+		}
+	}
+	// What a page may read of an answer, a refusal too.
+	a = b.post("/oidc/token", url.Values{"client_id": {"page"}}, "Origin", "http://localhost:5173")
+	if got := a.header.Get("Access-Control-Expose-Headers"); got != "WWW-Authenticate, Date, Retry-After" || a.header.Get("Access-Control-Max-Age") != "" || a.header.Get("Vary") != "Origin" {
+		t.Errorf("answer: %v", a.header)
+	}
+}
+
+// Headers of all answers, and what may be kept of them.
+func TestHeaders(t *testing.T) {
+	_, b := newMemory(t, emulator.Config{})
+	const type_ = "application/json; charset=utf-8"
+	for _, test := range []struct {
+		name        string
+		a           answer
+		status      int
+		cache, kind string
+	}{
+		{"discovery", b.get("/oidc/.well-known/openid-configuration"), 200, "no-cache", type_},
+		{"token", b.machine("resource", api), 200, "no-store", type_},
+		{"refusal", b.machine(), 400, "no-store", type_},
+		{"control", b.get("/control/state"), 200, "no-store", type_},
+		{"control page", b.get("/control"), 200, "no-store", "text/html; charset=utf-8"},
+		{"redirect", b.get("/oidc/auth?" + authorization().Encode()), 303, "no-store", ""},
+		{"sign-out", b.get("/oidc/session/end"), 200, "no-store", "text/html; charset=utf-8"},
+		{"sign-out that leads on", b.get("/oidc/session/end?" + url.Values{"client_id": {"page"}, "post_logout_redirect_uri": {"http://localhost:1/"}}.Encode()), 303, "no-store", ""},
+		{"sign-in for nothing", b.get("/sign-in"), 200, "no-store", "text/html; charset=utf-8"},
+		{"health", b.get("/healthz"), 200, "", "text/plain; charset=utf-8"},
+		{"elsewhere", b.get("/x"), 200, "", "text/html; charset=utf-8"},
+		{"without the endpoint's path", b.get("http://localhost:3001/oidc/jwks"), 404, "", "text/plain; charset=utf-8"},
+		{"health without it", b.get("http://localhost:3001/healthz"), 200, "", "text/plain; charset=utf-8"},
+		{"a path like it", b.get("http://localhost:3001/emulatorx/oidc/jwks"), 200, "", "text/html; charset=utf-8"},
+		{"the endpoint", b.get(b.em.Endpoint()), 303, "", "text/html; charset=utf-8"},
+		{"the endpoint with a slash", b.get("/"), 303, "", "text/html; charset=utf-8"},
+	} {
+		h := test.a.header
+		if test.a.status != test.status || h.Get("Cache-Control") != test.cache || h.Get("Content-Type") != test.kind {
+			t.Errorf("%s: %d %v", test.name, test.a.status, h)
+		}
+		if h.Get("Server") != "logto-emulator" || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "strict-origin-when-cross-origin" {
+			t.Errorf("%s: %v", test.name, h)
+		}
+	}
+	if a := b.get(b.em.Endpoint()); a.header.Get("Location") != "/emulator/control" {
+		t.Errorf("the endpoint leads to %v", a.header)
+	}
+	// A body of 1 MiB is taken, and no more.
+	for n, status := range map[int]int{1 << 20: 401, 1<<20 + 1: 413} {
+		if a := b.post("/oidc/token", url.Values{"client_id": {strings.Repeat("x", n-len("client_id="))}}); a.status != status {
+			t.Errorf("%d bytes: %d", n, a.status)
+		}
+	}
 }
 
 // Over a port, under the emulator's own address and localhost, which is another issuer.
@@ -204,6 +272,14 @@ func TestStart(t *testing.T) {
 			t.Errorf("%+v: error %v", wrong, err)
 		}
 	}
+	fatal := failing(t, func(tb testing.TB) { emulator.Start(tb, emulator.Config{}, emulator.Config{}) })
+	if !strings.Contains(fatal, "one Config") {
+		t.Errorf("two configurations: %q", fatal)
+	}
+	fatal = failing(t, func(tb testing.TB) { emulator.Start(tb, emulator.Config{Tenant: []byte("x")}) })
+	if !strings.Contains(fatal, "line 1") {
+		t.Errorf("a wrong one: %q", fatal)
+	}
 	res, err := http.Get(em.Endpoint() + "/healthz")
 	if err != nil {
 		t.Fatal(err)
@@ -212,4 +288,31 @@ func TestStart(t *testing.T) {
 	if res.StatusCode != 200 {
 		t.Errorf("healthz: %d", res.StatusCode)
 	}
+	// An endpoint of one's own, for another name of the port.
+	if named := emulator.Start(t, emulator.Config{Endpoint: "http://login.localhost:3001"}); named.Endpoint() != "http://login.localhost:3001/emulator" {
+		t.Errorf("endpoint %s", named.Endpoint())
+	}
+}
+
+// failing gives what f calls Fatal with.
+func failing(t *testing.T, f func(testing.TB)) string {
+	t.Helper()
+	fake := &fakeTB{TB: t}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f(fake)
+	}()
+	<-done
+	return fake.fatal
+}
+
+type fakeTB struct {
+	testing.TB
+	fatal string
+}
+
+func (f *fakeTB) Fatal(args ...any) {
+	f.fatal += fmt.Sprint(args...)
+	runtime.Goexit()
 }
