@@ -273,7 +273,12 @@ func TestFaultsInsideCORS(t *testing.T) {
 				t.Errorf("%s: after one time: %d", test.at, again.status)
 			}
 		}
-		for _, wrong := range []emulator.Fault{{At: "x"}, {Do: "x"}, {At: "token", Do: "empty"}, {At: "hooks", Do: "fail"}, {At: "token", Do: "once"}, {Status: 200}, {Status: 600}, {Seconds: -1}, {Times: -1}} {
+		for _, right := range []emulator.Fault{{Status: 400}, {Status: 599}, {Do: "slow", Seconds: 3600}, {Do: "slow", Seconds: 0.001}, {At: "jwks", Do: "empty", Times: 1}} {
+			if err := em.Fault(right); err != nil {
+				t.Errorf("%+v: %v", right, err)
+			}
+		}
+		for _, wrong := range []emulator.Fault{{At: "x"}, {Do: "x"}, {At: "token", Do: "empty"}, {At: "hooks", Do: "fail"}, {At: "token", Do: "once"}, {Status: 200}, {Status: 399}, {Status: 600}, {Seconds: -1}, {Seconds: 3600.5}, {Times: -1}} {
 			if err := em.Fault(wrong); err == nil || !strings.Contains(err.Error(), "fault: ") {
 				t.Errorf("%+v: error %v", wrong, err)
 			}
@@ -281,7 +286,106 @@ func TestFaultsInsideCORS(t *testing.T) {
 	})
 }
 
-// A Logto that hangs ends when its client gives up, or the emulator is closed.
+// Several faults, each at its place and for its times; and what is told of them.
+func TestSeveralFaults(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		em, b := newMemory(t, emulator.Config{})
+		if err := em.Fault(emulator.Fault{At: "token", Status: 500, Times: 2}, emulator.Fault{At: "userinfo", Times: 1}, emulator.Fault{At: "token", Do: "slow", Times: 1}, emulator.Fault{At: "jwks", Do: "empty", Times: 1}, emulator.Fault{At: "discovery", Do: "html"}); err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range []struct {
+			path   string
+			status int
+			retry  string
+			takes  time.Duration
+			left   int
+		}{
+			{"/oidc/me", 503, "1", 0, 4},
+			{"/oidc/me", 400, "", 0, 4},
+			{"/oidc/token", 500, "", 0, 4},
+			{"/oidc/jwks", 200, "", 0, 3},
+			{"/oidc/token", 500, "", 0, 2},
+			{"/oidc/token", 400, "", 3 * time.Second, 1},
+			{"/oidc/token", 400, "", 0, 1},
+			{"/oidc/.well-known/openid-configuration", 200, "", 0, 1},
+			{"/oidc/.well-known/openid-configuration", 200, "", 0, 1},
+		} {
+			start := time.Now()
+			var a answer
+			if step.path == "/oidc/token" {
+				a = b.post(step.path, url.Values{"client_id": {"page"}})
+			} else {
+				a = b.get(step.path)
+			}
+			if a.status != step.status || a.header.Get("Retry-After") != step.retry || time.Since(start) != step.takes {
+				t.Errorf("%s: %d %v after %v", step.path, a.status, a.header, time.Since(start))
+			}
+			if left := len(b.get("/control/state").json(t)["faults"].([]any)); left != step.left {
+				t.Errorf("%s: %d are left", step.path, left)
+			}
+		}
+		var state struct {
+			Calls []struct {
+				Endpoint, Note string
+				Status         int
+			}
+		}
+		if err := json.Unmarshal([]byte(b.get("/control/state").body), &state); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, c := range state.Calls {
+			if strings.HasPrefix(c.Note, "fault: ") {
+				got = append(got, fmt.Sprint(c.Endpoint, " ", c.Status, " ", c.Note))
+			}
+		}
+		if want := "[userinfo 503 fault: fail token 500 fault: fail jwks 200 fault: empty token 500 fault: fail discovery 200 fault: html discovery 200 fault: html]"; fmt.Sprint(got) != want {
+			t.Errorf("calls %v", got)
+		}
+	})
+}
+
+// What hangs, and what is slow, ends when the emulator is closed, and is told.
+func TestCloseEndsFaults(t *testing.T) {
+	for _, do := range []string{"hang", "slow"} {
+		for _, closed := range []bool{true, false} {
+			synctest.Test(t, func(t *testing.T) {
+				em, b := newMemory(t, emulator.Config{})
+				if err := em.Fault(emulator.Fault{At: "token", Do: do, Seconds: 600}); err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				done := make(chan bool)
+				go func() {
+					defer close(done)
+					if res, err := b.client.Do(b.request("POST", "/oidc/token", "").WithContext(ctx)); err == nil {
+						_ = res.Body.Close()
+					}
+				}()
+				time.Sleep(time.Second)
+				start := time.Now()
+				if closed {
+					if err := em.Close(); err != nil {
+						t.Error(err)
+					}
+				} else {
+					cancel()
+				}
+				<-done
+				synctest.Wait()
+				if took := time.Since(start); took != 0 {
+					t.Errorf("%s: took %v", do, took)
+				}
+				if a := newBrowser(t, em).get("/control/state"); !strings.Contains(a.body, `"endpoint":"token","status":0,"note":"fault: `+do+`"`) {
+					t.Errorf("%s: %s", do, a.body)
+				}
+			})
+		}
+	}
+}
+
+// A Logto that hangs ends when its client gives up.
 func TestHangEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		em, b := newMemory(t, emulator.Config{})
