@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -92,9 +93,35 @@ func TestFollowEnds(t *testing.T) {
 				if n := calls.Load(); tt.calls > 0 && n != tt.calls {
 					t.Errorf("%d calls of Follow", n)
 				}
+				stopped := time.Now()
 				stop()
+				if took := time.Since(stopped); took > time.Second {
+					t.Errorf("Run took %v to end", took)
+				}
 				time.Sleep(2 * time.Hour) // until all have ended
 			})
+		})
+	}
+}
+
+// A copy is up to date when there is nothing more to be had, not while something comes.
+func TestNotYetCopied(t *testing.T) {
+	for _, n := range []int{1, 2, 1000} {
+		bubble(t, func(t *testing.T) {
+			l := newList(t, revocation.Config{Store: madeStore{follow: func(ctx context.Context, apply func(string, []revocation.Revocation)) error {
+				for ctx.Err() == nil {
+					apply("x", slices.Repeat([]revocation.Revocation{{Subject: "alice", IssuedAt: noon}}, n))
+					time.Sleep(100 * time.Millisecond)
+				}
+				return ctx.Err()
+			}}})
+			defer run(t, l)()
+			if err := l.Await(t.Context()); !errors.Is(err, revocation.ErrStale) {
+				t.Errorf("of %d: Await = %v", n, err)
+			}
+			if got := l.Status(); got.Copied || got.Entries != 1 || got.Age != 0 {
+				t.Errorf("of %d: status %+v", n, got)
+			}
 		})
 	}
 }
@@ -191,11 +218,12 @@ func TestLevels(t *testing.T) {
 		var rec recorder
 		l := newList(t, revocation.Config{Logger: slog.New(slog.NewTextHandler(&rec, nil))})
 		h := l.Webhook(key)
-		good, bad := suspended("alice", noon), "{}"
+		good, bad, late := suspended("alice", noon), "{}", event("User.Deleted", noon, object{"createdAt": "yesterday", "data": object{"id": "alice"}})
 		for _, tt := range []struct{ body, signature, want string }{
 			{good, sign(key, good), `level=INFO msg="revocation: event" event=User.SuspensionStatus.Updated outcome=revoked created_at=2026-11-25T12:00:00.000Z of="subject alice" revocations=1`},
 			{good, sign("x", good), `level=WARN msg="revocation: request refused" event=unverified outcome=unauthorized error="revocation: the signature is none of the body by a signing key: is it the one that Logto's console shows?"`},
 			{bad, sign(key, bad), `level=ERROR msg="revocation: event" event=other outcome=malformed error="revocation: no event"`},
+			{late, sign(key, late), `level=ERROR msg="revocation: event" event=User.Deleted outcome=malformed error="revocation: createdAt is no time"`},
 		} {
 			before := len(rec.log())
 			w := deliver(h, tt.body, tt.signature)

@@ -39,6 +39,7 @@ func TestLogout(t *testing.T) {
 		{"no token", "POST", formType, "a=b", bySubject, false, nil, 400, "unverified", "refused", false},
 		{"two tokens", "POST", formType, form(issuer.LogoutToken("alice"), issuer.LogoutToken("alice")), bySubject, false, nil, 400, "unverified", "refused", false},
 		{"huge", "POST", formType, form(strings.Repeat("x", 65<<10)), bySubject, false, nil, 400, "unverified", "refused", false},
+		{"a broken form", "POST", formType, form(issuer.LogoutToken("alice")) + "&x=%zz", bySubject, false, nil, 400, "unverified", "refused", false},
 		{"noise", "POST", formType, form("x.y.z"), bySubject, false, nil, 400, "unverified", "unauthorized", false},
 		{"access token", "POST", formType, form(issuer.Token(logtotest.Token{User: "alice"})), bySubject, false, nil, 400, "unverified", "unauthorized", false},
 		{"bad signature", "POST", formType, form(logtotest.BadSignature(issuer.LogoutToken("alice"))), bySubject, false, nil, 400, "unverified", "unauthorized", false},

@@ -66,14 +66,17 @@ func TestWhatIsRevoked(t *testing.T) {
 			{"all", revocation.Revocation{All: true}, []string{"user", "application", "machine", "organization", "its token", "token ID", "no token ID", "another"}},
 			{"nobody", revocation.Revocation{Subject: "y"}, nil},
 		} {
-			l := newList(t, revocation.Config{})
-			if err := l.Revoke(t.Context(), test.r); err != nil {
-				t.Fatal(err)
-			}
-			for name, c := range all {
-				err := l.Check(c)
-				if want := slices.Contains(test.want, name); errors.Is(err, logto.ErrRevoked) != want || !want && err != nil {
-					t.Errorf("%s: token %s: %v", test.name, name, err)
+			// Whether it stands there alone, or beside others of each kind.
+			for _, more := range [][]revocation.Revocation{nil, {{Subject: "z"}, {OrganizationID: "z"}, {ClientID: "z"}, {TokenID: "z"}}} {
+				l := newList(t, revocation.Config{})
+				if err := l.Revoke(t.Context(), append(more, test.r)...); err != nil {
+					t.Fatal(err)
+				}
+				for name, c := range all {
+					err := l.Check(c)
+					if want := slices.Contains(test.want, name); errors.Is(err, logto.ErrRevoked) != want || !want && err != nil {
+						t.Errorf("%s: token %s: %v", test.name, name, err)
+					}
 				}
 			}
 		}
@@ -241,7 +244,7 @@ func TestLongerLifetimeIsLearned(t *testing.T) {
 			_ = l.Revoke(t.Context(), revocation.Revocation{Subject: fmt.Sprint(i)})
 			refused(t, l, c)
 		}
-		if got := strings.Count(rec.log(), "lives longer"); got != 1 {
+		if got := strings.Count(rec.log(), "lives longer"); got != 1 || !strings.Contains(rec.log(), " lifetime=1h0m0s token_lifetime=10h0m1s") {
 			t.Errorf("logged %d times:\n%s", got, rec.log())
 		}
 		// One beyond all bounds doesn't overflow.
@@ -323,6 +326,9 @@ func TestFold(t *testing.T) {
 			_ = l.Revoke(t.Context(), revocation.Revocation{Subject: user, IssuedAt: at})
 			if n := l.Status().Entries; n > limit {
 				t.Fatalf("%d entries", n)
+			}
+			if folded := rec.outcomes("list")["folded"] > 0; folded != (i >= limit) {
+				t.Fatalf("%d entries: folded %v", i+1, folded)
 			}
 			if i%25 == 0 {
 				claims = append(claims, s.at(t, logtotest.Token{User: user}, at))
