@@ -9,8 +9,8 @@
 // doesn't build is not counted. The work tree stays as it is (go test -overlay).
 // A mutant that makes a test run for longer than -timeout counts as killed.
 //
-// -in emulator draws from one folder. What lives is printed with its line as it was and as it became. To see a mutant
-// die by a new test, judge it alone:
+// -in emulator draws from one folder, and those in it. What lives is printed with its line as it was and as it
+// became. To see a mutant die by a new test, judge it alone:
 //
 //	go run ./.ci/mutants -v -at token_cache.go:71
 //
@@ -33,6 +33,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -103,7 +104,7 @@ func run(ctx context.Context, o options, out io.Writer) (ok bool, err error) {
 			for _, m := range mutants {
 				m.pkg = p
 				all = append(all, m)
-				if o.in == "" || strings.HasPrefix(m.file, o.in+"/") {
+				if o.in == "" || strings.HasPrefix(m.file, path.Clean(o.in)+"/") {
 					among = append(among, m)
 				}
 				if m.file == o.at || fmt.Sprintf("%s:%d", m.file, m.line) == o.at {

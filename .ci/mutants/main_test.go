@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -149,6 +151,39 @@ func TestSeed(t *testing.T) {
 	}
 	if len(outputs) < 3 || !rebuilt {
 		t.Errorf("%d different drawings of 4, one that drew again %v", len(outputs), rebuilt)
+	}
+}
+
+// Of one folder, and of no other that begins like it; the explanations of the others stand.
+func TestIn(t *testing.T) {
+	constant := func(name string) string { return "package " + name + "\n\nconst One = 1\n" }
+	run := in(t, map[string]string{
+		"a/a.go": constant("a"), "a/a_test.go": "package a\n", "a/deep/deep.go": constant("deep"), "ab/ab.go": constant("ab"), "b/b.go": constant("b"), "c/c_test.go": "package c\n",
+		"equivalents.txt": "b/b.go One\n- const One = 1\n+ const One = 2\nNobody asks.\n",
+	})
+	for _, test := range []struct {
+		folder string
+		want   []string // files, nil for an error
+	}{
+		{"", []string{"a/a.go", "a/deep/deep.go", "ab/ab.go"}},
+		{"a", []string{"a/a.go", "a/deep/deep.go"}},
+		{"./a/deep/", []string{"a/deep/deep.go"}},
+		{"z", nil},
+	} {
+		t.Run(test.folder, func(t *testing.T) {
+			got, _, err := run(options{n: 100, seed: 1, in: test.folder})
+			if (err == nil) != (test.want != nil) {
+				t.Fatalf("error %v, output\n%s", err, got)
+			}
+			var files []string
+			for _, found := range regexp.MustCompile(`(?m)^(\S+\.go):3 One$`).FindAllStringSubmatch(got, -1) {
+				files = append(files, found[1])
+			}
+			slices.Sort(files)
+			if !slices.Equal(files, test.want) || strings.Contains(got, "take it out") {
+				t.Errorf("drawn from %v, want %v, output\n%s", files, test.want, got)
+			}
+		})
 	}
 }
 
