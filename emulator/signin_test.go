@@ -288,6 +288,12 @@ func TestStart(t *testing.T) {
 	if res.StatusCode != 200 {
 		t.Errorf("healthz: %d", res.StatusCode)
 	}
+	var ended *emulator.Server
+	t.Run("ended", func(t *testing.T) { ended = emulator.Start(t) })
+	if res, err := http.Get(ended.Endpoint() + "/healthz"); err == nil {
+		res.Body.Close()
+		t.Error("it listens after its test")
+	}
 	// An endpoint of one's own, for another name of the port.
 	if named := emulator.Start(t, emulator.Config{Endpoint: "http://login.localhost:3001"}); named.Endpoint() != "http://login.localhost:3001/emulator" {
 		t.Errorf("endpoint %s", named.Endpoint())

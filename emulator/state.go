@@ -192,10 +192,10 @@ func replace(file string, b []byte) error {
 	}
 	defer os.Remove(f.Name()) // of nothing, if it was renamed
 	_, err = f.Write(b)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), file)
 	}
-	return os.Rename(f.Name(), file)
+	return err
 }
 
 // unlock ends a request: it saves first.

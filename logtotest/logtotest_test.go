@@ -76,6 +76,10 @@ func TestContext(t *testing.T) {
 	if logto.UserID(got) != "alice" || logto.OrganizationID(got) != "o" || issuer.Fetches() != 0 {
 		t.Errorf("user %q, organization %q, %d fetches", logto.UserID(got), logto.OrganizationID(got), issuer.Fetches())
 	}
+	got = issuer.Context(ctx, logtotest.Token{User: "bob", Organization: "o", OrganizationOnly: true})
+	if logto.UserID(got) != "bob" || logto.OrganizationID(got) != "o" {
+		t.Errorf("user %q, organization %q", logto.UserID(got), logto.OrganizationID(got))
+	}
 	if got := logtotest.BadSignature(".AAAA"); got != ".AAEA" { // the middle one of three bytes
 		t.Errorf("BadSignature gives %q", got)
 	}
@@ -163,16 +167,17 @@ func TestFaults(t *testing.T) {
 			fault  http.Handler
 			status int   // 0: no answer
 			err    error // of reading the body
+			body   string
 		}{
-			"status":       {logtotest.Status(503), 503, nil},
-			"body":         {logtotest.Body("text/html", "<html>"), 200, nil},
-			"hang":         {logtotest.Hang(), 0, nil},
-			"hang in body": {logtotest.HangInBody(), 200, context.DeadlineExceeded},
-			"drip":         {logtotest.Drip(), 200, context.DeadlineExceeded},
-			"cut":          {logtotest.Cut(), 200, io.ErrUnexpectedEOF},
+			"status":       {logtotest.Status(503), 503, nil, "Service Unavailable\n"},
+			"body":         {logtotest.Body("text/html", "<html>"), 200, nil, "<html>"},
+			"hang":         {logtotest.Hang(), 0, nil, ""},
+			"hang in body": {logtotest.HangInBody(), 200, context.DeadlineExceeded, `{"keys":[`},
+			"drip":         {logtotest.Drip(), 200, context.DeadlineExceeded, strings.Repeat(" ", 10)},
+			"cut":          {logtotest.Cut(), 200, io.ErrUnexpectedEOF, `{"keys":[`},
 		} {
 			issuer.Fail(test.fault)
-			timed, cancel := context.WithTimeout(ctx, 10*time.Second)
+			timed, cancel := context.WithTimeout(ctx, 9500*time.Millisecond)
 			req, err := http.NewRequestWithContext(timed, "GET", issuer.Endpoint()+"/oidc/jwks", nil)
 			if err != nil {
 				t.Fatal(err)
@@ -186,8 +191,11 @@ func TestFaults(t *testing.T) {
 			case err != nil || res.StatusCode != test.status:
 				t.Errorf("%s: %v, error %v", name, res, err)
 			default:
-				if _, err := io.ReadAll(res.Body); !errors.Is(err, test.err) {
-					t.Errorf("%s: body error %v, want %v", name, err, test.err)
+				if body, err := io.ReadAll(res.Body); !errors.Is(err, test.err) || string(body) != test.body {
+					t.Errorf("%s: body %q, error %v, want %q, %v", name, body, err, test.body, test.err)
+				}
+				if name == "body" && res.Header.Get("Content-Type") != "text/html" {
+					t.Errorf("%s: header %v", name, res.Header)
 				}
 				res.Body.Close()
 			}
@@ -196,6 +204,12 @@ func TestFaults(t *testing.T) {
 		}
 	})
 	// Over a port, Cut is a broken connection.
+	var ended *logtotest.Issuer
+	t.Run("ended", func(t *testing.T) { ended = logtotest.NewServer(t) })
+	if res, err := http.Get(ended.Endpoint() + "/oidc/jwks"); err == nil {
+		res.Body.Close()
+		t.Error("it listens after its test")
+	}
 	server := logtotest.NewServer(t)
 	server.Fail(logtotest.Cut())
 	res, err := http.Get(server.Endpoint() + "/oidc/jwks")

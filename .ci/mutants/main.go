@@ -414,6 +414,8 @@ func readEquivalents(path string) (map[what]bool, error) {
 			case strings.HasPrefix(line, "+ "):
 				w.is = line[2:]
 				found = append(found, w)
+			case len(found) == 0:
+				return nil, fmt.Errorf("%s: entry %d: want a line with - before: %s", path, i+1, line)
 			default:
 				reason = true
 			}

@@ -202,7 +202,8 @@ func TestEquivalents(t *testing.T) {
 		{"of another function", strings.Replace(less, "Less", "More", 1) + boundary + "Nobody asks.\n", false, "1 lived"},
 		{"of a line that is gone", less + boundary + "Nobody asks.\n\na/a.go Less\n- x\n+ y\nNobody asks.\n", false, "take it out of equivalents.txt\na/a.go Less\n- x\n+ y\n"},
 		{"no reason", less + boundary, false, "entry 1: want a line"},
-		{"no mutant", "a/a.go Less\nNobody asks.\n", false, "entry 1: want a line"},
+		{"no mutant", "a/a.go Less\n", false, "entry 1: want a line"},
+		{"two functions", "a/a.go Less\na/a.go More\n- x\n+ y\nNobody asks.\n", false, "entry 1: want a line with - before: a/a.go More"},
 		{"no function", "a/a.go\n- x\n+ y\nNobody asks.\n", false, "want a file and a function"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
