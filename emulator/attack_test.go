@@ -123,7 +123,13 @@ func TestAttackAuthorization(t *testing.T) {
 		{"two in one, of which one", []string{"resource", api + ",https://x.test"}, "invalid_target"},
 		{"a request object", []string{"request", "eyJ.x.y"}, "request_not_supported"},
 		{"none and more", []string{"prompt", "none login"}, "invalid_request"},
+		{"a request object by reference", []string{"request_uri", "https://x.test"}, "request_not_supported"},
 		{"an age", []string{"max_age", "-1"}, "invalid_request"},
+		{"no age", []string{"max_age", "x"}, "invalid_request"},
+		{"an age of ages", []string{"max_age", "2147483648"}, "invalid_request"},
+		{"a hash that is too long", []string{"code_challenge", challenge() + "x"}, "invalid_request"},
+		{"a hash with a dot", []string{"code_challenge", challenge()[:42] + "."}, "invalid_request"},
+		{"a hash with a tilde", []string{"code_challenge", "~" + challenge()[1:]}, "invalid_request"},
 	} {
 		back := b.get("/oidc/auth?" + authorization(test.changes...).Encode()).location(t)
 		if q := back.Query(); q.Get("error") != test.code || q.Get("code") != "" || q.Get("state") != "st" || back.Host != "localhost:5173" {

@@ -16,7 +16,7 @@ import (
 type demand struct {
 	client    *application
 	redirect  string
-	mode      string // query or fragment
+	mode      string // fragment, else query
 	state     string
 	scopes    []string
 	resources []string
@@ -49,9 +49,6 @@ func (s *Server) demandOf(form url.Values) (*demand, error) {
 		scopes: strings.Fields(form.Get("scope")), resources: resourcesIn(form), prompts: strings.Fields(form.Get("prompt")), hint: form.Get("login_hint"),
 		challenge: form.Get("code_challenge"), nonce: form.Get("nonce"), maxAge: -1, raw: form,
 	}
-	if d.mode == "" {
-		d.mode = "query"
-	}
 	if text := form.Get("max_age"); text != "" {
 		age, err := strconv.ParseInt(text, 10, 32)
 		if err != nil || age < 0 {
@@ -65,8 +62,7 @@ func (s *Server) demandOf(form url.Values) (*demand, error) {
 		return d, badRequest("request_not_supported", "request objects are not supported")
 	case form.Get("response_type") != "code":
 		return d, badRequest("unsupported_response_type", "the emulator has response_type code alone")
-	case d.mode != "query" && d.mode != "fragment":
-		d.mode = "query"
+	case !slices.Contains([]string{"", "query", "fragment"}, d.mode):
 		return d, badRequest("unsupported_response_mode", "the emulator has response_mode query and fragment alone")
 	case d.challenge == "" && client.public():
 		return d, badRequest("invalid_request", "Authorization Server policy requires PKCE to be used for this request")
@@ -117,7 +113,6 @@ func (s *Server) back(d *demand, answer map[string]string) string {
 		values.Set(name, value)
 	}
 	if d.mode == "fragment" {
-		u.RawFragment, u.Fragment = "", ""
 		return u.String() + "#" + values.Encode()
 	}
 	if u.RawQuery != "" {

@@ -91,7 +91,7 @@ func (t *tenant) checkResources() error {
 		}
 		u, err := url.Parse(r.Indicator)
 		switch {
-		case err != nil || !u.IsAbs() || u.Fragment != "" || strings.ContainsAny(r.Indicator, ", "):
+		case err != nil || !u.IsAbs() || strings.ContainsAny(r.Indicator, "#, "):
 			return fmt.Errorf("resource %q: the indicator must be an absolute URI without fragment, comma and space (RFC 8707 section 2)", r.Indicator)
 		case strings.HasPrefix(r.Indicator, "urn:logto:"):
 			return fmt.Errorf("resource %q: Logto keeps urn:logto: for itself", r.Indicator)

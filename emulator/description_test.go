@@ -39,6 +39,7 @@ func TestDescriptionRefusals(t *testing.T) {
 		{"two scopes in one", `{"resources":[{"indicator":"https://a.test","scopes":["r w"]}]}`, "is no scope"},
 		{"no URI", `{"resources":[{"indicator":"a"}]}`, "absolute URI"},
 		{"a fragment", `{"resources":[{"indicator":"https://a.test/#x"}]}`, "absolute URI"},
+		{"an empty fragment", `{"resources":[{"indicator":"https://a.test/#"}]}`, "absolute URI"},
 		{"Logto's own", `{"resources":[{"indicator":"urn:logto:organization:x"}]}`, "keeps urn:logto:"},
 		{"no such organization scope", `{"organizationRoles":[{"name":"x","scopes":["r"]}]}`, `no scope "r"`},
 		{"no such member", `{"organizations":[{"id":"o","users":[{"id":"a"}]}]}`, `no user "a"`},
@@ -106,7 +107,7 @@ func TestDescriptionRefusals(t *testing.T) {
 	}
 	for _, uri := range []string{
 		"", "/callback", "callback", "javascript:alert(1)", "data:text/html,x", "http://", "http://localhost:*", "http://*/callback", "http://*.example.com/", "https://localhost:*/",
-		"http://example.com:*/callback", "http://localhost:5173/*", "http://localhost:*/a/*", "http://localhost:*/*/*", "http://user@localhost:*/", "http://localhost/#x", "http://localhost/ x", `http://localhost\@evil.example/`,
+		"http://example.com:*/callback", "http://localhost:5173/*", "http://localhost:*/a/*", "http://localhost:*/*/*", "http://user@localhost:*/", "http://localhost/#x", "http://localhost/#", "http://localhost/ x", `http://localhost\@evil.example/`,
 		"http://localhost.evil.example:*/", "http://localhost:*@evil.example/", "http://localhost:*/?x=*", "http://0.0.0.0:*/x",
 	} {
 		b, err := json.Marshal(map[string]any{"applications": []any{map[string]any{"id": "a", "type": "Native", "redirectUris": []string{uri}}}})

@@ -19,7 +19,7 @@ const anyPort = ":*"
 func checkRedirect(uri string) error {
 	u, err := url.Parse(strings.Replace(uri, anyPort, ":1", 1))
 	switch {
-	case err != nil || !u.IsAbs() || u.Fragment != "" || u.User != nil || !plain(uri):
+	case err != nil || !u.IsAbs() || strings.Contains(uri, "#") || u.User != nil || !plain(uri):
 		return fmt.Errorf("redirect URI %q: it must be an absolute URI without fragment and user", uri)
 	case u.Scheme == "http" || u.Scheme == "https":
 		if u.Host == "" {

@@ -2,7 +2,6 @@ package emulator_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"net/url"
 	"os"
@@ -170,71 +169,6 @@ func TestUnwritable(t *testing.T) {
 	if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), `"user":"alice"`) {
 		t.Errorf("state %s, error %v", text, err)
 	}
-}
-
-// Users have the times that ID tokens and events tell, wherever they come from: what
-// the description says, or else when the emulator first saw them.
-func TestTimesOfUsers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		file := filepath.Join(t.TempDir(), "logto.json")
-		description := func(more string) string {
-			return `{"applications":[{"id":"page","type":"SPA","redirectUris":["http://localhost:*/*"]}],"users":[` + more + `]}`
-		}
-		write := func(more string) {
-			if err := os.WriteFile(file, []byte(description(more)), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		write(`{"id":"new"},{"id":"old","createdAt":1},{"id":"changed","createdAt":1,"updatedAt":2}`)
-		_, b := newMemory(t, emulator.Config{File: file})
-		start := time.Now()
-		for _, step := range []struct {
-			name string
-			do   func()
-			want string // user: created, updated, signed in; times since the start are in hours, others as they are
-		}{
-			{"as described", func() {}, "new: 0h 0h -, old: 1 1 -, changed: 1 2 -"},
-			{"another description", func() { b.control("tenant", description(`{"id":"new"},{"id":"old","createdAt":1}`)) }, "new: 1h 1h -, old: 1 1 -"},
-			{"reset", func() { b.control("reset", `{}`) }, "new: 2h 2h -, old: 1 1 -, changed: 1 2 -"},
-			{"another file", func() { write(`{"id":"new"},{"id":"old","createdAt":1},{"id":"newer"}`) }, "new: 3h 3h -, old: 1 1 -, newer: 3h 3h -"},
-			{"made by a button", func() { b.control("create-user", `{"id":"made"}`) }, "new: 3h 3h -, old: 1 1 -, newer: 3h 3h -, made: 4h 4h -"},
-			{"suspended", func() { b.control("suspend", `{"user":"new"}`) }, "new: 3h 5h -, old: 1 1 -, newer: 3h 3h -, made: 4h 4h -"},
-			{"a password", func() { b.control("set-password", `{"user":"old"}`) }, "new: 3h 5h -, old: 1 6h -, newer: 3h 3h -, made: 4h 4h -"},
-			{"a name", func() { b.control("update-user", `{"user":"newer","name":"x"}`) }, "new: 3h 5h -, old: 1 6h -, newer: 3h 7h -, made: 4h 4h -"},
-			{"a sign-in", func() { b.signIn("old", "resource", "") }, "new: 3h 5h -, old: 1 8h 8h, newer: 3h 7h -, made: 4h 4h -"},
-		} {
-			step.do()
-			var state struct {
-				Tenant struct {
-					Users []struct {
-						ID                                 string
-						CreatedAt, UpdatedAt, LastSignInAt int64
-					}
-				}
-			}
-			if err := json.Unmarshal([]byte(b.get("/control/state").body), &state); err != nil {
-				t.Fatal(err)
-			}
-			told := func(at int64) string {
-				switch since := time.UnixMilli(at).Sub(start); {
-				case at == 0:
-					return "-"
-				case since < 0:
-					return fmt.Sprint(at)
-				default:
-					return fmt.Sprintf("%.0fh", since.Hours())
-				}
-			}
-			var got []string
-			for _, u := range state.Tenant.Users {
-				got = append(got, fmt.Sprintf("%s: %s %s %s", u.ID, told(u.CreatedAt), told(u.UpdatedAt), told(u.LastSignInAt)))
-			}
-			if got := strings.Join(got, ", "); got != step.want {
-				t.Errorf("%s: %s, want %s", step.name, got, step.want)
-			}
-			time.Sleep(time.Hour)
-		}
-	})
 }
 
 // signInAgain is for a browser that is signed in.
