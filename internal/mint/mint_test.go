@@ -1,6 +1,8 @@
 package mint_test
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -45,5 +47,48 @@ func TestKeepKeys(t *testing.T) {
 	}
 	if _, err := mint.NewKey("HS256"); err == nil {
 		t.Error("a key for HS256")
+	}
+}
+
+// A key takes its own signatures over what it signed, and nothing else.
+func TestVerifies(t *testing.T) {
+	for _, algorithm := range mint.Algorithms {
+		k, err := mint.NewKey(algorithm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := mint.NewKey(algorithm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		token := k.SignParts([]byte("{}"), []byte("{}"))
+		dot := strings.LastIndexByte(token, '.')
+		input := token[:dot]
+		signature, err := base64.RawURLEncoding.DecodeString(token[dot+1:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed := bytes.Clone(signature)
+		changed[0] ^= 1
+		for _, test := range []struct {
+			name      string
+			key       *mint.Key
+			input     string
+			signature []byte
+			want      bool
+		}{
+			{"its own", k, input, signature, true},
+			{"another key's", other, input, signature, false},
+			{"of another input", k, input + "x", signature, false},
+			{"changed", k, input, changed, false},
+			{"cut", k, input, signature[:len(signature)-1], false},
+			{"none", k, input, nil, false},
+			{"with a zero before it", k, input, append([]byte{0}, signature...), false},
+			{"with a zero behind it", k, input, append(bytes.Clone(signature), 0), false},
+		} {
+			if got := test.key.Verifies(test.input, test.signature); got != test.want {
+				t.Errorf("%s, %s: %v", algorithm, test.name, got)
+			}
+		}
 	}
 }
