@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"net/http"
 	"regexp"
 	"strings"
 	"testing"
@@ -47,4 +48,13 @@ func FuzzTemplate(f *testing.F) {
 			t.Errorf("%q became %v", text, v)
 		}
 	})
+}
+
+// Whose address an event tells: the browser's, or this machine's where there is no network.
+func TestAddressOf(t *testing.T) {
+	for remote, want := range map[string]string{"192.0.2.1:5": "192.0.2.1", "[2001:db8::1]:5": "2001:db8::1", "": "127.0.0.1", "@": "127.0.0.1"} {
+		if got := addressOf(&http.Request{RemoteAddr: remote}); got != want {
+			t.Errorf("%q: %s, want %s", remote, got, want)
+		}
+	}
 }

@@ -120,10 +120,7 @@ func (e *emulating) writeExample(stdout io.Writer) error {
 		return err
 	}
 	_, err = f.Write(emulator.Example())
-	if errClose := f.Close(); err == nil {
-		err = errClose
-	}
-	if err == nil {
+	if err = errors.Join(err, f.Close()); err == nil {
 		_, err = fmt.Fprintf(stdout, "%s is written. logto emulate -config %s\n", name, name)
 	}
 	return err

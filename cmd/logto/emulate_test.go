@@ -119,7 +119,7 @@ func TestEmulate(t *testing.T) {
 	values := emulated(t)
 	endpoint := values["ready"]
 	if endpoint == "" || values["LOGTO_ENDPOINT"] != endpoint || values["LOGTO_ISSUER"] != endpoint+"/oidc" || values["LOGTO_JWKS_URI"] != endpoint+"/oidc/jwks" ||
-		values["LOGTO_AUDIENCE"] != api || values["LOGTO_CLIENT_ID"] != "page" || !strings.Contains(values["all"], "-u machine:machine-secret -d grant_type=client_credentials -d resource=https%3A%2F%2Fapi.example.test -d scope=read%3Athings+write%3Athings+read%3Areports\n") {
+		values["LOGTO_AUDIENCE"] != api || values["LOGTO_CLIENT_ID"] != "page" || !strings.Contains(values["all"], "# control page: "+endpoint+"/control\n") || !strings.Contains(values["all"], "-u machine:machine-secret -d grant_type=client_credentials -d resource=https%3A%2F%2Fapi.example.test -d scope=read%3Athings+write%3Athings+read%3Areports\n") {
 		t.Errorf("printed\n%s", values["all"])
 	}
 	res, err := http.PostForm(endpoint+"/oidc/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {"machine"}, "client_secret": {"machine-secret"},
@@ -151,17 +151,22 @@ func TestEmulateGreeting(t *testing.T) {
 	for _, tt := range []struct {
 		name, text  string
 		want, never []string
+		flags       []string
 	}{
-		{"nothing", `{}`, []string{"LOGTO_ENDPOINT="}, []string{"LOGTO_AUDIENCE", "LOGTO_CLIENT_ID", "curl"}},
+		{"several", `{"resources":[{"indicator":"urn:a"},{"indicator":"urn:b"}],"applications":[{"id":"m1","type":"MachineToMachine","secret":"s"},{"id":"p1","type":"SPA"},{"id":"p2","type":"SPA"},{"id":"m2","type":"MachineToMachine","secret":"s"}]}`,
+			[]string{"LOGTO_AUDIENCE=urn:a\n", "LOGTO_CLIENT_ID=p1\n", "-u m1:s -d grant_type=client_credentials -d resource=urn%3Aa\n"}, []string{"urn:b", "p2", "m2", "scope", "insecure"}, nil},
+		{"a machine for nothing", `{"applications":[{"id":"m","type":"MachineToMachine","secret":"s"}]}`, nil, []string{"curl"}, nil},
+		{"insecure", `{}`, []string{"# -insecure-host: it listens on 127.0.0.1:"}, nil, []string{"-insecure-host", "api"}},
+		{"nothing", `{}`, []string{"LOGTO_ENDPOINT="}, []string{"LOGTO_AUDIENCE", "LOGTO_CLIENT_ID", "curl"}, nil},
 		{"odd", `{"resources":[{"indicator":"urn:x'$(id)"}],"applications":[{"id":"m'; id; '","type":"MachineToMachine","secret":"\u001b[31m$(id)` + "`id`" + `"}]}`,
-			[]string{`LOGTO_AUDIENCE='urn:x'\''$(id)'`, "-u m%27%3B+id%3B+%27:%1B%5B31m%24%28id%29%60id%60 ", "-d resource=urn%3Ax%27%24%28id%29\n"}, []string{"\x1b", "LOGTO_CLIENT_ID"}},
+			[]string{`LOGTO_AUDIENCE='urn:x'\''$(id)'`, "-u m%27%3B+id%3B+%27:%1B%5B31m%24%28id%29%60id%60 ", "-d resource=urn%3Ax%27%24%28id%29\n"}, []string{"\x1b", "LOGTO_CLIENT_ID"}, nil},
 	} {
 		file := filepath.Join(dir, tt.name)
 		if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		t.Run(tt.name, func(t *testing.T) {
-			all := emulated(t, "-config", file)["all"]
+			all := emulated(t, append(tt.flags, "-config", file)...)["all"]
 			for _, want := range tt.want {
 				if !strings.Contains(all, want) {
 					t.Errorf("no %q in\n%s", want, all)
@@ -183,6 +188,27 @@ func TestEmulateFiles(t *testing.T) {
 	var out, errs bytes.Buffer
 	if code := run([]string{"emulate", "-init", "-config", config}, nil, &out, &errs); code != 0 || !strings.Contains(out.String(), config) {
 		t.Fatalf("%d, %q, %q", code, out.String(), errs.String())
+	}
+	if info, err := os.Stat(config); err != nil || info.Mode().Perm()&^0o644 != 0 {
+		t.Errorf("%v, error %v", info.Mode(), err)
+	}
+	// Without -config it is logto.json of the working directory, if that is there.
+	t.Chdir(t.TempDir())
+	if all := emulated(t)["all"]; !strings.Contains(all, "# users: alice (reader)") {
+		t.Errorf("printed\n%s", all)
+	}
+	out.Reset()
+	if code := run([]string{"emulate", "-init"}, nil, &out, &errs); code != 0 || out.String() != "logto.json is written. logto emulate -config logto.json\n" {
+		t.Fatalf("%d, %q, %q", code, out.String(), errs.String())
+	}
+	if all := emulated(t)["all"]; !strings.Contains(all, "# users, roles and applications: logto.json\n") {
+		t.Errorf("printed\n%s", all)
+	}
+	if code := run([]string{"emulate", "-init"}, nil, &out, &errs); code != 1 {
+		t.Errorf("written over: %d", code)
+	}
+	if code := run([]string{"emulate", "-init", "-config", "no/directory"}, nil, &out, &errs); code != 1 {
+		t.Errorf("no directory: %d", code)
 	}
 	keys := make([]string, 3)
 	for i := range keys {

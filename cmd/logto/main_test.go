@@ -21,6 +21,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,7 +35,8 @@ import (
 // trusted are the authorities of the servers under test.
 var trusted = x509.NewCertPool()
 
-// No test leaves this machine: other names than loopback don't exist.
+// No test leaves this machine: other names than loopback don't exist. Nor does it meet
+// the Logto or emulator that a developer may have at port 3001.
 func TestMain(m *testing.M) {
 	if os.Getenv("LOGTO_TEST_MAIN") != "" {
 		main() // see TestExit
@@ -47,8 +49,11 @@ func TestMain(m *testing.M) {
 	newTransport = func() http.RoundTripper {
 		return &http.Transport{
 			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-				if name, _, _ := net.SplitHostPort(address); !policy.IsLoopback(name) {
+				switch name, port, _ := net.SplitHostPort(address); {
+				case !policy.IsLoopback(name):
 					return nil, &net.OpError{Op: "dial", Net: network, Err: &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}}
+				case port == "3001":
+					return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 				}
 				return (&net.Dialer{}).DialContext(ctx, network, address)
 			},
@@ -447,10 +452,16 @@ func TestDecode(t *testing.T) {
 		{"expired", i.Token(logtotest.Token{ExpiresIn: -time.Hour}), 1, []string{"Nothing was verified", "expired"}},
 		{"ID token", i.IDToken("alice"), 1, []string{"Nothing was verified", "ID token"}},
 		{"opaque", i.OpaqueToken(), 1, []string{"Nothing was verified", "opaque"}},
+		{"claims alone", "!." + strings.Split(i.Token(logtotest.Token{User: "alice"}), ".")[1] + ".AAAA", 1, []string{`"alice"`}},
+		{"a header alone", strings.Split(i.Token(logtotest.Token{}), ".")[0] + ".!.AAAA", 1, []string{`"at+jwt"`}},
+		{"neither", "!.!.AAAA", 1, []string{"Nothing was verified"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := tool(t, tt.token, "explain")
 			r.want(t, tt.code, tt.phrases...)
+			if shown := r.json.Token != nil; shown != (tt.name != "opaque" && tt.name != "neither") {
+				t.Errorf("token %v", r.json.Token)
+			}
 			if want := map[bool]string{true: "unverified", false: "refused"}[tt.name == "good" || tt.name == "forged"]; r.json.Verdict != want {
 				t.Errorf("verdict %s", r.json.Verdict)
 			}

@@ -605,6 +605,36 @@ func TestReplayReceivers(t *testing.T) {
 	}
 }
 
+// What one receiver has got, and another hasn't, the other gets.
+func TestReplayEachReceiver(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const other = "https://other.example.test/hook"
+		failsAt := func(n int) http.Handler {
+			calls := 0
+			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if calls++; calls == n {
+					w.WriteHeader(503)
+				}
+			})
+		}
+		m, first, second := newManagement(), &inbox{next: failsAt(1)}, &inbox{next: failsAt(2)}
+		network{"tenant.logto.app": m, "api.example.test": first, "other.example.test": second}.use(t)
+		for _, name := range []string{"53-user-deleted", "19-member-removed-from-organization", "12-user-suspended"} {
+			m.entries = append(m.entries, entry(t, name, "Error"))
+		}
+		p := newTestReplayer(t, "-to", receiver, "-to", other)
+		for _, want := range [][2]int{{4, 2}, {2, 0}, {0, 0}} {
+			r, _ := p.pass(context.Background())
+			if r.Deliveries.Delivered != want[0] || r.Deliveries.Undelivered != want[1] {
+				t.Errorf("%+v, want %v", r.Deliveries, want)
+			}
+		}
+		if len(first.got) != 4 || len(second.got) != 4 {
+			t.Errorf("%d and %d deliveries", len(first.got), len(second.got))
+		}
+	})
+}
+
 // One pass takes five minutes, however slow a receiver is.
 func TestReplayTime(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -659,6 +689,25 @@ func TestReplayPatience(t *testing.T) {
 		r.want(t, 1, "not tried after that: 2", "Not delivered: 5")
 		if len(in.got) != 2*3 {
 			t.Errorf("%d deliveries", len(in.got))
+		}
+	})
+}
+
+// As a whole doctor takes six times as long as it waits for one answer.
+func TestDoctorPatience(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := network{"tenant.logto.app": logtotest.Hang()}
+		args := []string{"doctor", "-endpoint", endpoint, "-jwks-url", endpoint + "/oidc/jwks", "-audience", api, "-timeout", "1s", "-hook", hookID}
+		for i := range 6 {
+			host := fmt.Sprintf("a%d.example.test", i)
+			n[host] = logtotest.Hang()
+			args = append(args, "-issuer", "https://"+host+"/oidc")
+		}
+		n.use(t)
+		start := time.Now()
+		var out, errs bytes.Buffer
+		if code := run(args, nil, &out, &errs); code != 1 || time.Since(start) != 6*time.Second {
+			t.Errorf("%d after %v, %s%s", code, time.Since(start), &out, &errs)
 		}
 	})
 }
