@@ -71,6 +71,8 @@ func TestAttackLoginHint(t *testing.T) {
 		{"an image", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Dest", "image", "Referer", "https://evil.example/"}, false},
 		{"a page that says not where", []string{"Sec-Fetch-Site", "cross-site"}, false},
 		{"an old browser", []string{"Referer", "https://evil.example/"}, false},
+		{"a page that says nonsense", []string{"Sec-Fetch-Site", "cross-site", "Referer", "http://%zz/"}, false},
+		{"a page of another scheme", []string{"Sec-Fetch-Site", "cross-site", "Referer", "ftp://localhost:5173/"}, false},
 		{"a name like it", []string{"Sec-Fetch-Site", "cross-site", "Referer", "http://localhost.evil.example:5173/"}, false},
 	} {
 		_, b := newMemory(t, emulator.Config{})

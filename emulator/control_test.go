@@ -109,9 +109,13 @@ func TestReasonsOfRequests(t *testing.T) {
 	_, b := newMemory(t, emulator.Config{})
 	b.exchange(b.signIn("alice"), "code_verifier", strings.Repeat("x", 43))
 	b.machine("client_secret", "x", "resource", api)
+	b.do(b.request("POST", "/oidc/token", `{"client_id":"by JSON"}`, "Content-Type", "application/json"))
+	r := b.request("POST", "/oidc/token", "", "Content-Type", "application/x-www-form-urlencoded")
+	r.SetBasicAuth("by header", "x")
+	b.do(r)
 	b.get("/oidc/auth?" + authorization("resource", "https://x.test").Encode())
 	state := b.get("/control/state").body
-	for _, want := range []string{"PKCE: the code_verifier isn't that of the code_challenge", "the secret is another", "there is no resource https://x.test", "signed in: alice"} {
+	for _, want := range []string{"PKCE: the code_verifier isn't that of the code_challenge", "the secret is another", "there is no resource https://x.test", "signed in: alice", `"client":"page"`, `"client":"machine"`, `"client":"by JSON"`, `"client":"by header"`} {
 		if !strings.Contains(state, want) {
 			t.Errorf("%q isn't told: %s", want, state)
 		}

@@ -175,3 +175,17 @@ func TestResend(t *testing.T) {
 		}
 	})
 }
+
+// The console's button sends any event, by default one that revokes.
+func TestTestHook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := &inbox{}
+		_, b := newHooked(t, in)
+		b.control("test-hook", `{}`)
+		b.control("test-hook", `{"event":"Role.Created"}`)
+		synctest.Wait()
+		if got := in.events(t); !slices.Equal(got, []string{"User.SuspensionStatus.Updated", "Role.Created"}) {
+			t.Errorf("events %q", got)
+		}
+	})
+}

@@ -1,7 +1,9 @@
 package emulator_test
 
 import (
+	"fmt"
 	"net/url"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -94,6 +96,24 @@ func TestTokenExchange(t *testing.T) {
 		for kind, token := range map[string]string{pat: "pat_alice", access: before} {
 			if a := exchange(kind, token, "resource", api); a.text(t, "error") != "invalid_grant" {
 				t.Errorf("%s of a suspended user: %s", kind, a.body)
+			}
+		}
+	})
+}
+
+// A personal access token is good until its time, if it has one.
+func TestPersonalAccessTokenExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		at := time.Now().Add(time.Hour).UnixMilli()
+		_, b := newMemory(t, emulator.Config{Tenant: []byte(strings.Replace(string(emulator.Example()), `"value": "pat_alice"`, fmt.Sprintf(`"value": "pat_alice", "expiresAt": %d`, at), 1))})
+		for _, step := range []struct {
+			sleep  time.Duration
+			status int
+		}{{0, 200}, {time.Hour - time.Millisecond, 200}, {time.Millisecond, 400}, {time.Hour, 400}} {
+			time.Sleep(step.sleep)
+			a := b.machine("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange", "subject_token", "pat_alice", "subject_token_type", "urn:logto:token-type:personal_access_token", "resource", api)
+			if a.status != step.status {
+				t.Errorf("after %v: %d %s", step.sleep, a.status, a.body)
 			}
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -343,6 +344,26 @@ func TestSeveralFaults(t *testing.T) {
 			t.Errorf("calls %v", got)
 		}
 	})
+}
+
+// An answer that is cut begins well.
+func TestCut(t *testing.T) {
+	em, b := newMemory(t, emulator.Config{})
+	if err := em.Fault(emulator.Fault{At: "userinfo", Do: "cut"}); err != nil {
+		t.Fatal(err)
+	}
+	res, err := b.client.Do(b.request("GET", "/oidc/me", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if res.StatusCode != 200 || res.Header.Get("Content-Length") != "1000" || res.Header.Get("Content-Type") != "application/json" || string(body) != `{"keys":[` || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("%d %v %q, error %v", res.StatusCode, res.Header, body, err)
+	}
+	if a := b.get("/control/state"); !strings.Contains(a.body, `"endpoint":"userinfo","status":200,"note":"fault: cut"`) {
+		t.Errorf("state %s", a.body)
+	}
 }
 
 // What hangs, and what is slow, ends when the emulator is closed, and is told.

@@ -247,9 +247,10 @@ func (s *Server) checkOrigin(r *http.Request, client *application) error {
 // a session in the developer's name, if only by an image. A browser says so in
 // Sec-Fetch-Site, and by its Referer, which a page can leave out and not make up.
 func (s *Server) fromElsewhere(r *http.Request, client *application) bool {
-	u, err := url.Parse(r.Referer())
-	if from := originOf(u); err == nil && from != "" {
-		return !client.allowsOrigin(from) && !s.isOwn(from, r)
+	if u, err := url.Parse(r.Referer()); err == nil {
+		if from := originOf(u); from != "" {
+			return !client.allowsOrigin(from) && !s.isOwn(from, r)
+		}
 	}
 	return r.Header.Get("Sec-Fetch-Site") == "cross-site"
 }

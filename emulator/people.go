@@ -79,12 +79,13 @@ func (s *Server) updateUser(a updateUserArgs) (any, []*delivery, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	before := *u
+	before, dataAlone := *u, a.CustomData != nil
 	for _, set := range []struct{ to, from *string }{
 		{&u.Username, a.Username}, {&u.Name, a.Name}, {&u.PrimaryEmail, a.PrimaryEmail}, {&u.PrimaryPhone, a.PrimaryPhone}, {&u.Avatar, a.Avatar},
 	} {
 		if set.from != nil {
 			*set.to = *set.from
+			dataAlone = false
 		}
 	}
 	if a.CustomData != nil {
@@ -96,8 +97,8 @@ func (s *Server) updateUser(a updateUserArgs) (any, []*delivery, error) {
 	}
 	u.UpdatedAt = s.now().UnixMilli()
 	e := userEvent("User.Data.Updated", http.MethodPatch, "", http.StatusOK, u)
-	if a.CustomData != nil && a.Name == nil && a.Username == nil && a.PrimaryEmail == nil && a.PrimaryPhone == nil && a.Avatar == nil {
-		// Of custom data alone Logto sends those, and nothing else of the user.
+	if dataAlone {
+		// Then Logto sends those, and nothing else of the user.
 		e = userEvent("User.Data.Updated", http.MethodPatch, "/custom-data", http.StatusOK, u)
 		e.body["data"] = orEmpty(u.CustomData)
 	}

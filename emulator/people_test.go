@@ -117,3 +117,93 @@ func TestOrderOfScopes(t *testing.T) {
 		}
 	})
 }
+
+// A user's events tell when they signed in last, if they did.
+func TestLastSignIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := &inbox{}
+		em, b := newHooked(t, in)
+		b.signIn("alice")
+		at := time.Now().UnixMilli()
+		time.Sleep(time.Hour)
+		for user, want := range map[string]any{"alice": float64(at), "bob": nil} {
+			synctest.Wait()
+			in.bodies = nil
+			if err := em.Suspend(user); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			var e struct{ Data map[string]any }
+			if err := json.Unmarshal([]byte(in.bodies[0]), &e); err != nil {
+				t.Fatal(err)
+			}
+			if got, ok := e.Data["lastSignInAt"]; !ok || got != want {
+				t.Errorf("%s: %v, want %v", user, got, want)
+			}
+		}
+	})
+}
+
+// Who is deleted is in no organization, and everybody else is where they were.
+func TestDeleteUser(t *testing.T) {
+	em, b := newMemory(t, emulator.Config{})
+	for _, test := range []struct{ user, want string }{
+		{"bob", "users: alice carol, acme: alice carol, umbrella: carol"},
+		{"alice", "users: carol, acme: carol, umbrella: carol"},
+		{"carol", "users:, acme:, umbrella:"},
+	} {
+		if err := em.DeleteUser(test.user); err != nil {
+			t.Fatal(err)
+		}
+		var state struct {
+			Tenant struct {
+				Users         []struct{ ID string }
+				Organizations []struct {
+					ID    string
+					Users []struct{ ID string }
+				}
+			}
+		}
+		if err := json.Unmarshal([]byte(b.get("/control/state").body), &state); err != nil {
+			t.Fatal(err)
+		}
+		got := "users:"
+		for _, u := range state.Tenant.Users {
+			got += " " + u.ID
+		}
+		for _, o := range state.Tenant.Organizations {
+			got += ", " + o.ID + ":"
+			for _, m := range o.Users {
+				got += " " + m.ID
+			}
+		}
+		if got != test.want {
+			t.Errorf("without %s: %s, want %s", test.user, got, test.want)
+		}
+	}
+}
+
+// An edit tells what the user is now; one of custom data alone tells only these.
+func TestUpdateUser(t *testing.T) {
+	for _, test := range []struct{ args, route, want string }{
+		{`"username":"x"`, "/users/:userId", `"username":"x"`},
+		{`"name":"x"`, "/users/:userId", `"name":"x"`},
+		{`"primaryEmail":"x@example.test"`, "/users/:userId", `"primaryEmail":"x@example.test"`},
+		{`"primaryPhone":"49"`, "/users/:userId", `"primaryPhone":"49"`},
+		{`"avatar":"x"`, "/users/:userId", `"avatar":"x"`},
+		{`"avatar":""`, "/users/:userId", `"avatar":null`},
+		{`"customData":{"x":1},"name":"x"`, "/users/:userId", `"customData":{"x":1}`},
+		{`"customData":{"x":1}`, "/users/:userId/custom-data", `"data":{"x":1}`},
+		{`"customData":{}`, "/users/:userId/custom-data", `"data":{}`},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			in := &inbox{}
+			_, b := newHooked(t, in)
+			b.control("update-user", `{"user":"alice",`+test.args+`}`)
+			synctest.Wait()
+			if body := in.bodies[0]; !strings.Contains(body, `"matchedRoute":"`+test.route+`"`) || !strings.Contains(body, test.want) {
+				t.Errorf("%s: %s", test.args, body)
+			}
+		})
+	}
+}

@@ -17,7 +17,7 @@ const anyPort = ":*"
 
 // checkRedirect refuses what can't be a redirect URI.
 func checkRedirect(uri string) error {
-	u, err := url.Parse(strings.Replace(uri, anyPort, ":1", 1))
+	u, err := url.Parse(strings.ReplaceAll(uri, anyPort, ":1"))
 	switch {
 	case err != nil || !u.IsAbs() || strings.Contains(uri, "#") || u.User != nil || !plain(uri):
 		return fmt.Errorf("redirect URI %q: it must be an absolute URI without fragment and user", uri)
@@ -64,15 +64,12 @@ func matches(pattern, uri string) bool {
 	if u.Scheme+"://"+u.Hostname() != origin || !strings.HasPrefix(uri, origin) {
 		return false
 	}
-	if path == "/*" {
-		return u.Path == "" || strings.HasPrefix(u.Path, "/")
-	}
-	return u.Path == path && u.RawQuery == ""
+	return path == "/*" || u.Path == path && u.RawQuery == ""
 }
 
 // originOf is the origin of an address (RFC 6454), "" if it has none.
 func originOf(u *url.URL) string {
-	if u == nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+	if u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return ""
 	}
 	host := u.Host
@@ -104,7 +101,7 @@ func (a *application) allowsOrigin(origin string) bool {
 		return true
 	}
 	u, err := url.Parse(origin)
-	if err != nil || originOf(u) != origin {
+	if err != nil || origin == "" || originOf(u) != origin {
 		return false
 	}
 	for _, pattern := range a.RedirectURIs {

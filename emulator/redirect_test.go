@@ -58,3 +58,33 @@ func TestAddressOf(t *testing.T) {
 		}
 	}
 }
+
+// An origin as a browser writes it, and no other text.
+func TestIsOrigin(t *testing.T) {
+	for text, want := range map[string]bool{
+		"http://localhost": true, "http://localhost:5173": true, "https://app.example.test": true, "https://app.example.test:8443": true, "http://app.example.test:443": true, "https://app.example.test:80": true,
+		"capacitor://localhost": true, "app://x.y": true,
+		"": false, "null": false, "*": false, "localhost": false, "http://": false, "capacitor://": false, "http:localhost": false, "http://%zz": false, "//localhost": false,
+		"http://localhost:80": false, "https://app.example.test:443": false, "HTTP://localhost": false, "http://LOCALHOST": false, "http://localhost/": false, "http://localhost#": false, "http://localhost?": false,
+		"http://user@localhost": false, "http://löcalhost": false, "http://localhost ": false, "capacitor://localhost:1": false, "capacitor://localhost/": false, "capacitor://lo calhost": false,
+	} {
+		if got := isOrigin(text); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}
+
+// The origins that an application redirects to may call, by whatever port is the default.
+func TestAllowsOrigin(t *testing.T) {
+	a := &application{CORSAllowedOrigins: []string{"capacitor://localhost"},
+		RedirectURIs: []string{"com.example.app:/cb", "https://app.example.test:443/cb", "http://app.example.test:80/cb", "https://Other.example.test/cb", "http://localhost:*/*"}}
+	for origin, want := range map[string]bool{
+		"https://app.example.test": true, "http://app.example.test": true, "https://other.example.test": true, "http://localhost": true, "http://localhost:1": true, "capacitor://localhost": true,
+		"": false, "null": false, "%zz": false, "https://app.example.test:443": false, "https://app.example.test:80": false, "http://other.example.test": false, "https://localhost": false, "http://127.0.0.1:1": false,
+		"com.example.app:/cb": false, "com.example.app://": false, "capacitor://other": false,
+	} {
+		if got := a.allowsOrigin(origin); got != want {
+			t.Errorf("%q: %v", origin, got)
+		}
+	}
+}

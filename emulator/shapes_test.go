@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -183,6 +184,11 @@ func TestDiscoveryShape(t *testing.T) {
 	got = page.get("/oidc/.well-known/openid-configuration", "Host", "127.0.0.1:9999").json(t)
 	if got["issuer"] != "http://localhost:3001/emulator/oidc" || got["jwks_uri"] != "http://127.0.0.1:9999/emulator/oidc/jwks" {
 		t.Errorf("by another name: %v, %v", got["issuer"], got["jwks_uri"])
+	}
+	w := httptest.NewRecorder()
+	page.em.ServeHTTP(w, httptest.NewRequest("GET", "https://127.0.0.1:9999/emulator/oidc/.well-known/openid-configuration", nil))
+	if !strings.Contains(w.Body.String(), `"jwks_uri":"https://127.0.0.1:9999/emulator/oidc/jwks"`) {
+		t.Errorf("by TLS: %s", w.Body)
 	}
 }
 

@@ -52,29 +52,6 @@ func TestSignIn(t *testing.T) {
 	})
 }
 
-// What has expired is forgotten, the browser's session too.
-func TestForgets(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		_, b := newMemory(t, emulator.Config{})
-		b.exchange(b.signIn("alice"))
-		b.signInAgain()
-		b.control("subject-token", `{"user":"bob"}`)
-		for _, step := range []struct {
-			sleep    time.Duration
-			sessions float64
-			grants   float64
-		}{{0, 1, 2}, {14*24*time.Hour - time.Minute, 1, 2}, {3 * time.Minute, 0, 0}} {
-			time.Sleep(step.sleep)
-			if state := b.get("/control/state").json(t); state["sessions"] != step.sessions || state["grants"] != step.grants {
-				t.Errorf("after %v: %v sessions, %v grants", step.sleep, state["sessions"], state["grants"])
-			}
-		}
-		if b.signInAgain() != "" {
-			t.Error("the browser is signed in still")
-		}
-	})
-}
-
 // auth_time is there for a client that asks for an age, and the age is looked at.
 func TestMaxAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -51,7 +51,6 @@ func (s *Server) load() error {
 		s.issued = newIssued()
 	}
 	s.stamp()
-	s.issued.keep(s.tenant, s.now())
 	return s.save()
 }
 

@@ -346,6 +346,38 @@ func TestReread(t *testing.T) {
 	}
 }
 
+// A file has changed if its time has, or its size: tools set either back.
+func TestRereadOf(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "logto.json")
+	at := time.Now()
+	var b *browser
+	for _, step := range []struct {
+		name, user string
+		later      time.Duration
+		want       string
+	}{
+		{"at first", "a", 0, "a"},
+		{"as long, and later", "b", time.Second, "b"},
+		{"as long, and earlier", "c", -time.Second, "c"},
+		{"longer, at the same time", "dd", 0, "dd"},
+		{"nothing of it", "ee", 0, "dd"},
+	} {
+		if err := os.WriteFile(file, []byte(`{"users":[{"id":"`+step.user+`"}]}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		at = at.Add(step.later)
+		if err := os.Chtimes(file, at, at); err != nil {
+			t.Fatal(err)
+		}
+		if b == nil {
+			_, b = newMemory(t, emulator.Config{File: file})
+		}
+		if a := b.get("/control/state"); !strings.Contains(a.body, `"users":[{"id":"`+step.want+`"`) {
+			t.Errorf("%s: %s", step.name, a.body)
+		}
+	}
+}
+
 // Who is made at the sign-in page gets names that nobody has, and gives way to the file.
 func TestNamesOfMadeUsers(t *testing.T) {
 	dir := t.TempDir()

@@ -2,6 +2,7 @@ package emulator_test
 
 import (
 	"net/url"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -348,5 +349,33 @@ func TestUserinfoRefusals(t *testing.T) {
 		if a.status != test.status || (a.header.Get("WWW-Authenticate") != "") != test.challenge {
 			t.Errorf("%s: %d %s", test.name, a.status, a.body)
 		}
+	}
+}
+
+// A body that can't be read is said to be so, wherever one is taken.
+func TestUnreadable(t *testing.T) {
+	_, b := newMemory(t, emulator.Config{})
+	for _, test := range []struct{ kind, body, want string }{
+		{"application/json", `{`, "failed to parse the request body"},
+		{"application/json", `[]`, "failed to parse the request body"},
+		{"application/json", `{"client_id":1,"a":"b"}`, "'client_id' must be a string"},
+		{"application/json", `{"resource":["a",1]}`, "'resource' must be a string"},
+		{"application/json", `{"h":1,"c":1,"f":1,"b":1,"g":1,"d":1,"e":1}`, "'b' must be a string"}, // the first one
+		{"application/x-www-form-urlencoded", "client_id=page&x=%zz", "failed to parse the request body"},
+		{"application/x-www-form-urlencoded", "h=&c=&f=&b=&g=&d=&e=&h=&c=&f=&b=&g=&d=&e=", "'b' parameter must not be provided twice"},
+	} {
+		for _, path := range []string{"/oidc/token", "/oidc/token/revocation", "/oidc/token/introspection", "/oidc/me", "/oidc/session/end", "/oidc/auth"} {
+			if path != "/oidc/token" && strings.Contains(test.want, "twice") {
+				continue
+			}
+			if a := b.do(b.request("POST", path, test.body, "Content-Type", test.kind)); a.status != 400 || a.text(t, "error_description") != test.want {
+				t.Errorf("%s to %s: %d %s", test.body, path, a.status, a.body)
+			}
+		}
+	}
+	// At the sign-in page it is the form that is sent.
+	page := b.get("/oidc/auth?" + authorization().Encode()).location(t)
+	if a := b.do(b.request("POST", page.String(), "user=alice&x=%zz", "Content-Type", "application/x-www-form-urlencoded")); a.status != 400 || a.text(t, "error_description") != "failed to parse the request body" {
+		t.Errorf("sign-in page: %d %s", a.status, a.body)
 	}
 }
