@@ -137,6 +137,13 @@ func TestAttackJournal(t *testing.T) {
 	if len(a.body) > 50_000 || !strings.Contains(a.body, "xxx …") || strings.Contains(a.body, "\ufffd") {
 		t.Errorf("%d bytes", len(a.body))
 	}
+	_, b = newMemory(t, emulator.Config{})
+	for n, want := range map[int]string{500: `"client":"` + strings.Repeat("y", 500) + `"`, 501: `"client":"` + strings.Repeat("y", 500) + ` …"`} {
+		b.post("/oidc/token", url.Values{"client_id": {strings.Repeat("y", n)}})
+		if a := b.get("/control/state"); !strings.Contains(a.body, want) {
+			t.Errorf("of %d bytes: %s", n, a.body)
+		}
+	}
 }
 
 // A machine has no opaque token: it would be for the profile of nobody.

@@ -197,6 +197,9 @@ func TestAttackCodes(t *testing.T) {
 	if a := b.refresh(first.text(t, "refresh_token"), "scope", "openid write:other"); a.status != 400 || a.text(t, "error") != "invalid_scope" {
 		t.Errorf("more scopes: %d %s", a.status, a.body)
 	}
+	if a := b.refresh(first.text(t, "refresh_token"), "resource", api+",urn:logto:resource:organizations"); a.status != 400 || a.text(t, "error") != "invalid_target" {
+		t.Errorf("two resources: %d %s", a.status, a.body)
+	}
 	if a := b.exchange(code); a.status != 400 {
 		t.Errorf("again: %d", a.status)
 	}
@@ -222,10 +225,10 @@ func TestAttackRebinding(t *testing.T) {
 		host string
 		ok   bool
 	}{
-		{b, "localhost:3001", true}, {b, "localhost", true}, {b, "127.0.0.1:3001", true}, {b, "127.0.0.1:9", true}, {b, "[::1]:3001", true}, {b, "emulator.localhost:3001", true},
+		{b, "localhost:3001", true}, {b, "localhost", true}, {b, "127.0.0.1:3001", true}, {b, "127.0.0.1:9", true}, {b, "[::1]:3001", true}, {b, "[::1]", true}, {b, "emulator.localhost:3001", true},
 		{b, "evil.example:3001", false}, {b, "evil.example", false}, {b, "localhost.evil.example:3001", false}, {b, "127.0.0.1.evil.example", false},
 		{b, "192.168.1.2:3001", false}, {b, "0.0.0.0:3001", false}, {b, "127.1:3001", false},
-		{open, "login.test:3001", true}, {open, "192.168.1.2:3001", true}, {open, "[2001:db8::1]:3001", true}, {open, "localhost:1", true}, {open, "evil.example:3001", false}, {open, "login.test", true}, {open, "API:1", true}, {open, "api.evil.example", false},
+		{open, "login.test:3001", true}, {open, "192.168.1.2:3001", true}, {open, "[2001:db8::1]:3001", true}, {open, "[2001:db8::1]", true}, {open, "localhost:1", true}, {open, "evil.example:3001", false}, {open, "login.test", true}, {open, "API:1", true}, {open, "api.evil.example", false},
 	} {
 		for _, path := range []string{"/control/state", "/control", "/oidc/jwks", "/sign-in", "/healthz", "/"} {
 			if a := test.b.get(path, "Host", test.host); (a.status != http.StatusMisdirectedRequest) != test.ok {

@@ -195,3 +195,21 @@ func TestSignInPage(t *testing.T) {
 		}
 	}
 }
+
+// What can't go back to the client is told to the user, with what the developer must know.
+func TestErrorPage(t *testing.T) {
+	_, b := newMemory(t, emulator.Config{})
+	for _, test := range []struct{ path, want string }{
+		{"/oidc/auth?client_id=x", "<h1>invalid_client</h1>\n<p>client is invalid: there is no application with this client_id</p>"},
+		{"/oidc/session/end?client_id=x", "<h1>invalid_client</h1>\n<p>client is invalid: there is no application with this client_id</p>"},
+		{"/sign-in?client_id=x", "<h1>invalid_client</h1>\n<p>client is invalid: there is no application with this client_id</p>"},
+		{"/oidc/auth?client_id=page", "<h1>invalid_redirect_uri</h1>\n<p>redirect_uri did not match any of the client&#39;s registered redirect_uris</p>"},
+	} {
+		if a := b.get(test.path, "Accept", "text/html,*/*"); a.status != 400 || !strings.Contains(a.body, test.want) {
+			t.Errorf("%s: %d %s", test.path, a.status, a.body)
+		}
+		if a := b.get(test.path, "Accept", "application/json"); a.status != 400 || a.text(t, "error_description") == "" {
+			t.Errorf("%s as JSON: %d %s", test.path, a.status, a.body)
+		}
+	}
+}

@@ -135,15 +135,19 @@ func TestCustomClaims(t *testing.T) {
 		{`{"roles": "${context.user.roles.name}", "in": "${context.user.organizations.id}"}`, `{"in":["o"],"roles":["reader"]}`},
 		{`{"gone": "${context.user.customData.nothing}", "gone2": "${nothing.at.all}", "gone3": "${context.user.name.more}"}`, `{}`},
 		{`{"null": null, "organization_id": 42}`, `{"null":null,"organization_id":42}`},
+		{`{"t": "${context.user.name}${context.user.name}", "u": "x ${context.user.customData.plan} ${context.user.customData.yes}."}`, `{"t":"AliceAlice","u":"x pro true."}`},
+		{`{"t": "of ${context.user.roles}, ${context.user.roles.name}, ${context.user.customData.none}"}`, `{"t":"of [{\"name\":\"reader\"}], [\"reader\"], "}`},
+		{`{"t": "}${context.user.name", "u": "${context.user.name} ${", "v": "${}"}`, `{"t":"}${context.user.name","u":"Alice ${"}`},
+		{`{"o": "${context.user.organizationRoles}", "deep": [["${context.user.id}"], ["${no}"]], "n": 1, "b": false}`, `{"b":false,"deep":[["alice"],[]],"n":1,"o":[{"organizationId":"o","roleName":"boss"}]}`},
 		{`{"was": "${token.sub} for ${token.aud}"}`, `{"was":"alice for https://api.example.test"}`},
 		{`{"act": {"sub": "x"}, "all": "${context.user.customData}"}`, `{"act":{"sub":"x"},"all":{"n":9007199254740993,"plan":"pro","yes":true}}`},
 		// What no script can override, in Logto either.
 		{`{"iss": "x", "aud": "x", "sub": "x", "exp": 1, "iat": 1, "jti": "x", "scope": "admin", "client_id": "x"}`, `{}`},
 	} {
 		_, b := newMemory(t, emulator.Config{Tenant: []byte(`{
-			"resources": [{"indicator": "https://api.example.test"}], "roles": [{"name": "reader"}],
+			"resources": [{"indicator": "https://api.example.test"}], "roles": [{"name": "reader"}], "organizationRoles": [{"name": "boss"}],
 			"users": [{"id": "alice", "name": "Alice", "roles": ["reader"], "customData": {"plan": "pro", "n": 9007199254740993, "yes": true}}],
-			"organizations": [{"id": "o", "users": [{"id": "alice"}]}],
+			"organizations": [{"id": "o", "users": [{"id": "alice", "organizationRoles": ["boss"]}]}],
 			"applications": [{"id": "page", "type": "SPA", "redirectUris": ["http://localhost:*/*"]}, {"id": "machine", "type": "MachineToMachine", "secret": "s"}],
 			"jwtCustomizer": {"accessToken": ` + test.template + `, "clientCredentials": {"app": "${context.application.id}", "scope": "admin"}}}`)})
 		token := b.control("token", `{"user":"alice"}`).text(t, "access_token")

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -188,4 +189,22 @@ func TestTestHook(t *testing.T) {
 			t.Errorf("events %q", got)
 		}
 	})
+}
+
+// A receiver that redirects is not followed: what is signed goes where it was to go.
+func TestRedirectOfHook(t *testing.T) {
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was followed") }))
+	defer other.Close()
+	receiver := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
+	defer receiver.Close()
+	em, b := newMemory(t, emulator.Config{Tenant: []byte(strings.Replace(string(withHook(t)), "http://api.test/webhook?x=secret", receiver.URL, 1))})
+	if err := em.Fault(emulator.Fault{At: "hooks", Do: "once"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := em.Suspend("alice"); err != nil {
+		t.Fatal(err)
+	}
+	if a := b.get("/control/state"); !strings.Contains(a.body, `"attempts":1,"status":307,"problem":"answered 307`) {
+		t.Errorf("state %s", a.body)
+	}
 }

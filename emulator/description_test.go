@@ -3,6 +3,7 @@ package emulator_test
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -195,5 +196,35 @@ func TestEndpoint(t *testing.T) {
 		if err := em.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// Hosts are names and addresses alone.
+func TestInsecureHosts(t *testing.T) {
+	for host, ok := range map[string]bool{
+		"api": true, "login.example.com": true, "192.0.2.1": true, "2001:db8::1": true,
+		"": false, "api:80": false, "http://api": false, "api/": false, "a b": false, "*": false, "*.test": false, "[::1]": false, "[2001:db8::1]:80": false,
+	} {
+		em, err := emulator.New(emulator.Config{InsecureHosts: []string{"fine", host}})
+		if (err == nil) != ok {
+			t.Errorf("%q: error %v", host, err)
+		}
+		if err == nil {
+			if err := em.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// The configuration for an API trusts what it is told to trust, or all resources.
+func TestConfig(t *testing.T) {
+	em, _ := newMemory(t, emulator.Config{Tenant: []byte(`{"resources":[{"indicator":"https://a.test"},{"indicator":"https://b.test"}]}`)})
+	if got := em.Config().Audiences; !slices.Equal(got, []string{"https://a.test", "https://b.test"}) {
+		t.Errorf("audiences %q", got)
+	}
+	cfg := em.Config("https://x.test")
+	if !slices.Equal(cfg.Audiences, []string{"https://x.test"}) || cfg.Endpoint != em.Endpoint() || cfg.InsecureAllowHTTP || cfg.Logger == nil {
+		t.Errorf("%+v", cfg)
 	}
 }

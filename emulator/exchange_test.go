@@ -70,6 +70,9 @@ func TestTokenExchange(t *testing.T) {
 			{"an actor without openid", access, subject("alice"), []string{"actor_token", unnamed, "actor_token_type", access}, "invalid_grant"},
 			{"an actor of no type", access, subject("alice"), []string{"actor_token", opaque}, "invalid_request"},
 			{"an access token for a subject", access, opaque, nil, "invalid_grant"},
+			{"two resources", pat, "pat_alice", []string{"resource", api + ",urn:logto:resource:organizations"}, "invalid_target"},
+			{"no subject", pat, "", nil, "invalid_request"},
+			{"no type", "", "pat_alice", nil, "invalid_request"},
 			{"an unknown resource", pat, "pat_alice", []string{"resource", "https://x.test"}, "invalid_target"},
 			{"no member", pat, "pat_alice", []string{"organization_id", "umbrella"}, "access_denied"},
 		} {

@@ -3,8 +3,12 @@ package emulator_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,4 +78,64 @@ func TestRefreshGoesOn(t *testing.T) {
 			refresh = a.text(t, "refresh_token")
 		}
 	})
+}
+
+// What has expired is refused at once, though it is forgotten only within a minute.
+func TestExpired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, b := newMemory(t, emulator.Config{})
+		b.control("lifetimes", `{"refreshToken":3600}`)
+		first := b.exchange(b.signIn("alice", "scope", "openid offline_access"))
+		opaque, refresh := first.text(t, "access_token"), first.text(t, "refresh_token")
+		ask := func() string {
+			introspect := func(token string) any {
+				return b.post("/oidc/token/introspection", url.Values{"client_id": {"page"}, "token": {token}}).json(t)["active"]
+			}
+			subject := b.control("subject-token", `{"user":"bob"}`).text(t, "subjectToken")
+			acting := b.machine("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange", "resource", api, "subject_token", subject, "subject_token_type", "urn:ietf:params:oauth:token-type:access_token",
+				"actor_token", opaque, "actor_token_type", "urn:ietf:params:oauth:token-type:access_token")
+			return fmt.Sprint(b.get("/oidc/me", "Authorization", "Bearer "+opaque).status, " ", acting.status, " ", introspect(opaque), " ", introspect(refresh))
+		}
+		for _, step := range []struct {
+			sleep time.Duration
+			want  string
+		}{
+			{0, "200 200 true true"},
+			{time.Hour - 10*time.Second, "200 200 true true"}, // which sweeps
+			{10 * time.Second, "200 200 true true"},
+			{1, "401 400 false false"},
+		} {
+			time.Sleep(step.sleep)
+			if got := ask(); got != step.want {
+				t.Errorf("after %v: %s, want %s", step.sleep, got, step.want)
+			}
+		}
+		if a := b.refresh(refresh); a.status != 400 {
+			t.Errorf("refresh: %d %s", a.status, a.body)
+		}
+	})
+}
+
+// What introspection tells of a token that is good.
+func TestIntrospection(t *testing.T) {
+	_, b := newMemory(t, emulator.Config{})
+	first := b.exchange(b.signIn("alice", "scope", "openid offline_access read:things"))
+	for _, test := range []struct {
+		token, members, scope string
+		life                  float64
+	}{
+		{first.text(t, "access_token"), "active client_id exp iat iss scope sub token_type", "openid offline_access", 3600},
+		{first.text(t, "refresh_token"), "active client_id exp iat iss scope sub", "openid offline_access read:things", 14 * 24 * 3600},
+	} {
+		got := b.post("/oidc/token/introspection", url.Values{"client_id": {"page"}, "token": {test.token}}).json(t)
+		if strings.Join(slices.Sorted(maps.Keys(got)), " ") != test.members || got["active"] != true || got["sub"] != "alice" || got["client_id"] != "page" || got["iss"] != "http://localhost:3001/emulator/oidc" ||
+			got["scope"] != test.scope || got["exp"].(float64)-got["iat"].(float64) != test.life {
+			t.Errorf("%v", got)
+		}
+	}
+	// One that was rotated is good for 3 seconds more, and told as over.
+	b.refresh(first.text(t, "refresh_token"))
+	if got := b.post("/oidc/token/introspection", url.Values{"client_id": {"page"}, "token": {first.text(t, "refresh_token")}}).body; got != `{"active":false}` {
+		t.Errorf("rotated: %s", got)
+	}
 }

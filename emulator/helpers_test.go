@@ -102,7 +102,27 @@ func (b *browser) do(r *http.Request) answer {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return answer{res.StatusCode, res.Header, string(body)}
+	a := answer{res.StatusCode, res.Header, string(body)}
+	if !a.single() {
+		b.t.Errorf("%s %s is answered twice: %d %s", r.Method, r.URL, a.status, a.body)
+	}
+	return a
+}
+
+// single tells whether nothing more was written behind a whole answer.
+func (a answer) single() bool {
+	kind, _, _ := strings.Cut(a.header.Get("Content-Type"), ";")
+	switch {
+	case a.body == "":
+		return true
+	case strings.HasSuffix(kind, "json"):
+		return json.Valid([]byte(a.body))
+	case kind == "text/html":
+		return strings.Count(a.body, "<!doctype html>") <= 1 && !strings.Contains(a.body, "}{")
+	case kind == "text/plain":
+		return strings.Count(a.body, "\n") == 1 && strings.HasSuffix(a.body, "\n")
+	}
+	return true
 }
 
 func (b *browser) request(method, address, body string, header ...string) *http.Request {

@@ -61,10 +61,7 @@ func (s *Server) endSession(r *http.Request) (reply, error) {
 			if app == nil || app.BackchannelLogoutURI == "" {
 				continue
 			}
-			token, err := s.sign("logout token", mint.LogoutTokenType, mint.LogoutClaims(s.issuer(), current.User, clientID, current.SIDs[clientID], s.now()))
-			if err != nil {
-				return reply{}, err
-			}
+			token := s.sign("logout token", mint.LogoutTokenType, mint.LogoutClaims(s.issuer(), current.User, clientID, current.SIDs[clientID], s.now()))
 			tokens = append(tokens, logoutToken{clientID, app.BackchannelLogoutURI, token})
 		}
 		delete(s.issued.Sessions, id)

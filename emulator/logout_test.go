@@ -66,6 +66,8 @@ func TestEndSession(t *testing.T) {
 		if page := b.get("/oidc/auth?" + authorization().Encode()).location(t); !strings.HasSuffix(page.Path, "/sign-in") {
 			t.Errorf("to %v", page)
 		}
+		_, elsewhere := newMemory(t, emulator.Config{})
+		foreign := elsewhere.exchange(elsewhere.signIn("alice")).text(t, "id_token")
 		for _, test := range []struct {
 			name  string
 			query url.Values
@@ -75,6 +77,10 @@ func TestEndSession(t *testing.T) {
 			{"no such client", url.Values{"client_id": {"x"}}},
 			{"a hint of another", url.Values{"client_id": {"web"}, "id_token_hint": {first.text(t, "id_token")}}},
 			{"a hint that is no ID token", url.Values{"id_token_hint": {form.Get("logout_token")}}},
+			{"a hint in one part", url.Values{"id_token_hint": {"x"}}},
+			{"a hint in no base64", url.Values{"id_token_hint": {"!.!.!"}}},
+			{"a hint without JSON", url.Values{"id_token_hint": {"AAAA.AAAA.AAAA"}}},
+			{"a hint of another Logto", url.Values{"id_token_hint": {foreign}}},
 			{"a forged hint", url.Values{"id_token_hint": {first.text(t, "id_token")[:len(first.text(t, "id_token"))-8] + "AAAAAAAA"}}},
 		} {
 			if a := b.get("/oidc/session/end?" + test.query.Encode()); a.status != 400 {

@@ -64,11 +64,7 @@ func (s *Server) accessToken(q request) (map[string]any, error) {
 	if q.user == nil && len(scopes) == 0 {
 		delete(claims, "scope")
 	}
-	token, err := s.sign("access token", mint.AccessTokenType, claims)
-	if err != nil {
-		return nil, err
-	}
-	answer["access_token"] = token
+	answer["access_token"] = s.sign("access token", mint.AccessTokenType, claims)
 	return answer, nil
 }
 
@@ -83,20 +79,20 @@ func (s *Server) accessLife(indicator string) time.Duration {
 }
 
 // sign makes a token with the current key, and remembers it for the control page.
-func (s *Server) sign(kind, typ string, claims map[string]any) (string, error) {
+func (s *Server) sign(kind, typ string, claims map[string]any) string {
 	header := map[string]any{}
 	if typ != "" {
 		header["typ"] = typ
 	}
 	token, err := s.issued.Keys[0].Sign(header, claims)
 	if err != nil {
-		return "", err
+		panic(err) // what is in the claims was read as JSON
 	}
 	parts := strings.Split(token, ".")
 	s.log.Tokens = last(append(s.log.Tokens, &issuedJWT{
 		ID: s.log.id(), Time: time.Now(), Kind: kind, Token: token, Header: decoded(parts[0]), Claims: decoded(parts[1]),
 	}))
-	return token, nil
+	return token
 }
 
 func decoded(part string) json.RawMessage {
@@ -108,9 +104,9 @@ func decoded(part string) json.RawMessage {
 }
 
 // addIDToken adds one to the answer, if the sign-in asked for it.
-func (s *Server) addIDToken(answer map[string]any, client *application, u *user, g *grant, scopes []string) error {
+func (s *Server) addIDToken(answer map[string]any, client *application, u *user, g *grant, scopes []string) {
 	if !slices.Contains(scopes, "openid") {
-		return nil
+		return
 	}
 	now := s.now()
 	claims := s.tenant.userClaims(u, scopes, false)
@@ -131,9 +127,7 @@ func (s *Server) addIDToken(answer map[string]any, client *application, u *user,
 	if client.BackchannelLogoutURI != "" {
 		claims["sid"] = g.SID
 	}
-	token, err := s.sign("ID token", "", claims)
-	answer["id_token"] = token
-	return err
+	answer["id_token"] = s.sign("ID token", "", claims)
 }
 
 // userClaims are those that the scopes ask for, of ID token and userinfo (Logto's

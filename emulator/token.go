@@ -141,7 +141,8 @@ func (s *Server) exchangeCode(client *application, form url.Values) (map[string]
 	if c.Refreshable {
 		answer["refresh_token"] = s.newRefreshToken(c.Grant, client)
 	}
-	return answer, s.addIDToken(answer, client, u, g, g.Scopes)
+	s.addIDToken(answer, client, u, g, g.Scopes)
+	return answer, nil
 }
 
 // verifies tells whether the verifier is that of the challenge (RFC 7636 section 4.6).
@@ -219,7 +220,8 @@ func (s *Server) refresh(client *application, form url.Values) (map[string]any, 
 		}
 		answer["refresh_token"] = s.newRefreshToken(t.Grant, client)
 	}
-	return answer, s.addIDToken(answer, client, u, g, asked)
+	s.addIDToken(answer, client, u, g, asked)
+	return answer, nil
 }
 
 // rotates: always for public clients, for the others when most of the life is over.

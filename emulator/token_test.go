@@ -179,6 +179,9 @@ func TestMachine(t *testing.T) {
 				t.Errorf("%s: %d %s", name, a.status, a.body)
 			}
 		}
+		if _, ok := b.machine("resource", api).json(t)["scope"]; ok {
+			t.Error("an answer without scopes has scope")
+		}
 		if _, claims := decode(t, b.machine("resource", api).text(t, "access_token")); claims["scope"] != nil || claims["sub"] != "machine" || claims["client_id"] != "machine" {
 			t.Errorf("without scopes: %v", claims)
 		}
@@ -234,6 +237,17 @@ func TestRefreshRotation(t *testing.T) {
 			time.Sleep(step.sleep)
 			a := b.refresh(first, web...)
 			if a.status != step.status || (a.text(t, "refresh_token") == first) != step.same {
+				t.Errorf("after %v: %d %s", step.sleep, a.status, a.body)
+			}
+		}
+		first = b.exchange(b.signIn("alice", "client_id", "web", "code_challenge", "", "code_challenge_method", "", "prompt", "login consent"), append(web, "code_verifier", "")...).text(t, "refresh_token")
+		most := 14 * 24 * time.Hour * 7 / 10
+		for _, step := range []struct {
+			sleep time.Duration
+			same  bool
+		}{{most - 1, true}, {1, false}} {
+			time.Sleep(step.sleep)
+			if a := b.refresh(first, web...); (a.text(t, "refresh_token") == first) != step.same {
 				t.Errorf("after %v: %d %s", step.sleep, a.status, a.body)
 			}
 		}
