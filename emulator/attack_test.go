@@ -173,6 +173,8 @@ func TestAttackCodes(t *testing.T) {
 		{"the challenge for the verifier", []string{"code_verifier", challenge()}, nil, 0, 400},
 		{"a short verifier", []string{"code_verifier", "x"}, nil, 0, 400},
 		{"a resource that wasn't asked for", []string{"resource", "urn:logto:resource:organizations"}, nil, 0, 400},
+		{"an organization of others", []string{"organization_id", "umbrella"}, nil, 0, 403},
+		{"an organization of one's own", []string{"organization_id", "acme"}, nil, 0, 200},
 		{"a verifier that nobody asked for", web, []string{"client_id", "web", "code_challenge", "", "code_challenge_method", ""}, 0, 400},
 		{"a web application without PKCE", append(web, "code_verifier", ""), []string{"client_id", "web", "code_challenge", "", "code_challenge_method", ""}, 0, 200},
 		{"a web application's verifier left out", append(web, "code_verifier", ""), []string{"client_id", "web"}, 0, 400},

@@ -99,8 +99,10 @@ func members(o map[string]any, in string) string {
 			if slices.Contains([]string{"event", "method", "matchedRoute", "interactionEvent"}, name) {
 				line += " " + value
 			}
+		case bool:
+			line += fmt.Sprint(" ", value)
 		default:
-			if slices.Contains([]string{"status", "isSuspended", "hasPassword"}, name) {
+			if name == "status" {
 				line += fmt.Sprint(" ", value)
 			}
 		}

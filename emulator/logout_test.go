@@ -163,3 +163,26 @@ func TestLogoutOrder(t *testing.T) {
 		}
 	})
 }
+
+// A sign-out ends what the session gave, but for offline_access; other browsers' goes on.
+func TestSignOutEnds(t *testing.T) {
+	em, b := newMemory(t, emulator.Config{})
+	other := newBrowser(t, em)
+	tokens := map[string]string{
+		"this one":                      b.exchange(b.signIn("alice", "scope", "openid")).text(t, "access_token"),
+		"this one with offline_access":  b.exchange(b.signInAgain()).text(t, "access_token"),
+		"another":                       other.exchange(other.signIn("alice", "scope", "openid")).text(t, "access_token"),
+		"another with offline_access":   other.exchange(other.signInAgain()).text(t, "access_token"),
+		"this one, signed in once more": b.exchange(b.signInAgainAs("web", "scope", "openid"), "client_id", "web", "client_secret", "web-secret").text(t, "access_token"),
+	}
+	b.get("/oidc/session/end")
+	for name, token := range tokens {
+		want := 200
+		if strings.HasPrefix(name, "this one") && !strings.HasSuffix(name, "offline_access") {
+			want = 401
+		}
+		if a := b.get("/oidc/me", "Authorization", "Bearer "+token); a.status != want {
+			t.Errorf("%s: %d %s", name, a.status, a.body)
+		}
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -257,6 +259,20 @@ func TestStart(t *testing.T) {
 	if !strings.Contains(fatal, "line 1") {
 		t.Errorf("a wrong one: %q", fatal)
 	}
+	file := filepath.Join(t.TempDir(), "state.json")
+	fatal = failing(t, func(tb testing.TB) {
+		em := emulator.Start(tb, emulator.Config{StateFile: file})
+		if err := os.Remove(file); err != nil {
+			t.Error(err)
+		}
+		if err := os.MkdirAll(filepath.Join(file, "x"), 0o700); err != nil { // in its place
+			t.Error(err)
+		}
+		_ = em.Suspend("alice") // which is to be saved
+	})
+	if !strings.HasPrefix(fatal, "emulator: ") {
+		t.Errorf("a state that can't be written: %q", fatal)
+	}
 	res, err := http.Get(em.Endpoint() + "/healthz")
 	if err != nil {
 		t.Fatal(err)
@@ -277,7 +293,7 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// failing gives what f calls Fatal with.
+// failing gives what a test of its own fails with: f, and what it leaves to its end.
 func failing(t *testing.T, f func(testing.TB)) string {
 	t.Helper()
 	fake := &fakeTB{TB: t}
@@ -287,15 +303,23 @@ func failing(t *testing.T, f func(testing.TB)) string {
 		f(fake)
 	}()
 	<-done
-	return fake.fatal
+	for _, end := range fake.ends {
+		end()
+	}
+	return fake.failure
 }
 
 type fakeTB struct {
 	testing.TB
-	fatal string
+	failure string
+	ends    []func()
 }
 
+func (f *fakeTB) Cleanup(end func()) { f.ends = append(f.ends, end) }
+
+func (f *fakeTB) Errorf(format string, args ...any) { f.failure += fmt.Sprintf(format, args...) }
+
 func (f *fakeTB) Fatal(args ...any) {
-	f.fatal += fmt.Sprint(args...)
+	f.failure += fmt.Sprint(args...)
 	runtime.Goexit()
 }

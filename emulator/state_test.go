@@ -346,6 +346,27 @@ func TestReread(t *testing.T) {
 	}
 }
 
+// A reset that can't read the file changes nothing.
+func TestResetWithoutFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "logto.json")
+	if err := os.WriteFile(file, emulator.Example(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	em, b := newMemory(t, emulator.Config{File: file})
+	refresh := b.exchange(b.signIn("alice")).text(t, "refresh_token")
+	for _, spoil := range []func() error{func() error { return os.WriteFile(file, []byte("x"), 0o600) }, func() error { return os.Remove(file) }} {
+		if err := spoil(); err != nil {
+			t.Fatal(err)
+		}
+		if err := em.Reset(); err == nil {
+			t.Error("no error")
+		}
+	}
+	if a := b.refresh(refresh); a.status != 200 {
+		t.Errorf("refresh: %d %s", a.status, a.body)
+	}
+}
+
 // A file has changed if its time has, or its size: tools set either back.
 func TestRereadOf(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "logto.json")

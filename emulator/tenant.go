@@ -237,8 +237,9 @@ func decodeStrict(b []byte, into any) error {
 // place gives an error of reading its line.
 func place(b []byte, d *json.Decoder, err error) error {
 	at := d.InputOffset()
-	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
-		at = syntax.Offset
+	// A decoder counts from the value that is wrong, Unmarshal from the beginning.
+	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) && errors.As(json.Unmarshal(b, new(any)), &syntax) {
+		at = syntax.Offset - 1 // of the first wrong byte
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		at, err = int64(len(b)), errors.New("it ends too early")

@@ -364,6 +364,12 @@ func TestUserinfoRefusals(t *testing.T) {
 			t.Errorf("%s: %d %s", test.name, a.status, a.body)
 		}
 	}
+	state := b.get("/control/state").body
+	for _, want := range []string{"there is no such opaque token, or it has expired", "a JWT is for its resource"} {
+		if strings.Count(state, want) != 1 {
+			t.Errorf("%q isn't told once: %s", want, state)
+		}
+	}
 }
 
 // A body that can't be read is said to be so, wherever one is taken.
