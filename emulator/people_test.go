@@ -144,23 +144,28 @@ func TestLastSignIn(t *testing.T) {
 	})
 }
 
-// Who is deleted is in no organization, and everybody else is where they were.
-func TestDeleteUser(t *testing.T) {
-	em, b := newMemory(t, emulator.Config{})
-	for _, test := range []struct{ user, want string }{
-		{"bob", "users: alice carol, acme: alice carol, umbrella: carol"},
-		{"alice", "users: carol, acme: carol, umbrella: carol"},
-		{"carol", "users:, acme:, umbrella:"},
+// What is deleted or removed is gone, and all else is where it was.
+func TestDeletions(t *testing.T) {
+	_, b := newMemory(t, emulator.Config{})
+	for _, test := range []struct{ action, args, want string }{
+		{"delete-user", `{"user":"bob"}`, "users: alice carol, acme: alice carol machine, umbrella: carol"},
+		{"remove-member", `{"organization":"acme","application":"machine"}`, "users: alice carol, acme: alice carol, umbrella: carol"},
+		{"add-member", `{"organization":"umbrella","application":"machine"}`, "users: alice carol, acme: alice carol, umbrella: carol machine"},
+		{"remove-member", `{"organization":"acme","user":"carol"}`, "users: alice carol, acme: alice, umbrella: carol machine"},
+		{"add-member", `{"organization":"acme","user":"carol"}`, "users: alice carol, acme: alice carol, umbrella: carol machine"},
+		{"delete-user", `{"user":"alice"}`, "users: carol, acme: carol, umbrella: carol machine"},
+		{"create-organization", `{"id":"third"}`, "users: carol, acme: carol, umbrella: carol machine, third:"},
+		{"delete-organization", `{"organization":"umbrella"}`, "users: carol, acme: carol, third:"},
+		{"delete-user", `{"user":"carol"}`, "users:, acme:, third:"},
 	} {
-		if err := em.DeleteUser(test.user); err != nil {
-			t.Fatal(err)
-		}
+		b.control(test.action, test.args)
+		type named struct{ ID string }
 		var state struct {
 			Tenant struct {
-				Users         []struct{ ID string }
+				Users         []named
 				Organizations []struct {
-					ID    string
-					Users []struct{ ID string }
+					ID                  string
+					Users, Applications []named
 				}
 			}
 		}
@@ -173,12 +178,12 @@ func TestDeleteUser(t *testing.T) {
 		}
 		for _, o := range state.Tenant.Organizations {
 			got += ", " + o.ID + ":"
-			for _, m := range o.Users {
+			for _, m := range append(o.Users, o.Applications...) {
 				got += " " + m.ID
 			}
 		}
 		if got != test.want {
-			t.Errorf("without %s: %s, want %s", test.user, got, test.want)
+			t.Errorf("%s %s: %s, want %s", test.action, test.args, got, test.want)
 		}
 	}
 }
