@@ -978,6 +978,9 @@ func TestFoldOfPending(t *testing.T) {
 		for _, r := range rs {
 			_ = a.Revoke(t.Context(), r)
 		}
+		if st := a.Status(); st.Pending > st.Entries {
+			t.Errorf("what was folded is pending still: %+v", st)
+		}
 		s.set(func() { s.down = false })
 		time.Sleep(5 * time.Second)
 		for _, c := range claims {

@@ -636,6 +636,21 @@ func TestMapCanTakeNothingBack(t *testing.T) {
 	})
 }
 
+// Of what Map adds the sender is told, too, if the store didn't take it.
+func TestMapAndStore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var rec recorder
+		l := newList(t, revocation.Config{Observer: rec.observe, Store: deadStore{}, Map: func(string, []byte) []revocation.Revocation {
+			return []revocation.Revocation{{Subject: "alice"}}
+		}})
+		body := event("User.Created", time.Now(), nil)
+		w := deliver(l.Webhook(key), body, sign(key, body))
+		if e := rec.last(); w.Code != 503 || w.Body.String() != "store_failed\n" || e.Outcome != "store_failed" || e.Err == nil || e.Revocations != 1 {
+			t.Errorf("%d %s, %+v", w.Code, w.Body, e)
+		}
+	})
+}
+
 // What a function of the user's panics with is told of that function, and of no other.
 func TestWhosePanic(t *testing.T) {
 	bubble(t, func(t *testing.T) {
