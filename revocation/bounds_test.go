@@ -219,11 +219,14 @@ func TestLevels(t *testing.T) {
 		l := newList(t, revocation.Config{Logger: slog.New(slog.NewTextHandler(&rec, nil))})
 		h := l.Webhook(key)
 		good, bad, late := suspended("alice", noon), "{}", event("User.Deleted", noon, object{"createdAt": "yesterday", "data": object{"id": "alice"}})
+		nobody, none := event("User.Deleted", noon, nil), event("Organization.Deleted", noon, nil)
 		for _, tt := range []struct{ body, signature, want string }{
 			{good, sign(key, good), `level=INFO msg="revocation: event" event=User.SuspensionStatus.Updated outcome=revoked created_at=2026-11-25T12:00:00.000Z of="subject alice" revocations=1`},
 			{good, sign("x", good), `level=WARN msg="revocation: request refused" event=unverified outcome=unauthorized error="revocation: the signature is none of the body by a signing key: is it the one that Logto's console shows?"`},
 			{bad, sign(key, bad), `level=ERROR msg="revocation: event" event=other outcome=malformed error="revocation: no event"`},
 			{late, sign(key, late), `level=ERROR msg="revocation: event" event=User.Deleted outcome=malformed error="revocation: createdAt is no time"`},
+			{nobody, sign(key, nobody), `level=ERROR msg="revocation: event" event=User.Deleted outcome=malformed created_at=2026-11-25T12:00:00.000Z error="revocation: the event names no user"`},
+			{none, sign(key, none), `level=ERROR msg="revocation: event" event=Organization.Deleted outcome=malformed created_at=2026-11-25T12:00:00.000Z error="revocation: the event names no organization"`},
 		} {
 			before := len(rec.log())
 			w := deliver(h, tt.body, tt.signature)
@@ -332,4 +335,47 @@ func TestLifetime(t *testing.T) {
 			t.Errorf("MaxStale %v: %v", stale, err)
 		}
 	}
+}
+
+// Revoke tells the log what became of it.
+func TestLogOfRevoke(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		store revocation.Store
+		r     revocation.Revocation
+		want  string
+	}{
+		{"done", nil, revocation.Revocation{Subject: "alice"}, `level=INFO msg="revocation: Revoke" outcome=revoked revocations=1`},
+		{"in vain", nil, revocation.Revocation{Subject: "alice", IssuedAt: noon.Add(-48 * time.Hour)}, `level=INFO msg="revocation: Revoke" outcome=old revocations=0`},
+		{"none", nil, revocation.Revocation{}, `level=WARN msg="revocation: Revoke" outcome=malformed revocations=0 error="revocation: not a revocation: want exactly one of Subject, OrganizationID, ClientID, TokenID and All"`},
+		{"the store doesn't take it", deadStore{}, revocation.Revocation{Subject: "alice"}, `level=WARN msg="revocation: Revoke" outcome=store_failed revocations=1 error="revocation: in force here, but the store has not taken it: http: Server closed"`},
+	} {
+		bubble(t, func(t *testing.T) {
+			var rec recorder
+			l := newList(t, revocation.Config{Logger: slog.New(slog.NewTextHandler(&rec, nil)), Store: test.store})
+			_ = l.Revoke(t.Context(), test.r)
+			if got := rec.log(); !strings.HasSuffix(got, " "+test.want+"\n") || strings.Count(got, "\n") != 1 {
+				t.Errorf("%s: %s", test.name, got)
+			}
+		})
+	}
+}
+
+// Run ends when it is told to, though an Append doesn't.
+func TestRunEnds(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		l := newList(t, revocation.Config{Store: madeStore{follow: followed, append: func(context.Context, time.Duration, []revocation.Revocation) error {
+			time.Sleep(time.Hour)
+			return nil
+		}}})
+		stop := run(t, l)
+		go func() { _ = l.Revoke(context.Background(), revocation.Revocation{Subject: "alice"}) }()
+		time.Sleep(5 * time.Second)
+		start := time.Now()
+		stop()
+		if took := time.Since(start); took != 0 {
+			t.Errorf("took %v", took)
+		}
+		time.Sleep(2 * time.Hour) // until it has ended
+	})
 }

@@ -139,8 +139,16 @@ func TestClocks(t *testing.T) {
 func TestClamp(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := newTokens(t)
-		l := newList(t, revocation.Config{})
+		var rec recorder
+		l := newList(t, revocation.Config{Logger: slog.New(slog.NewTextHandler(&rec, nil))})
+		_ = l.Revoke(t.Context(), revocation.Revocation{Subject: "bob", IssuedAt: noon.Add(10 * time.Minute)})
+		if strings.Contains(rec.log(), "ahead") {
+			t.Errorf("logged %s", rec.log())
+		}
 		_ = l.Revoke(t.Context(), revocation.Revocation{All: true, IssuedAt: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)})
+		if got := rec.log(); !strings.Contains(got, `level=ERROR msg="revocation: a revocation is over 10 minutes ahead and was cut to that: is this clock behind Logto's?" here=2026-11-25T12:00:00Z`) {
+			t.Errorf("logged %s", got)
+		}
 		body := suspended("alice", time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))
 		deliver(l.Webhook(key), body, sign(key, body))
 		refused(t, l, s.at(t, logtotest.Token{User: "alice"}, noon.Add(10*time.Minute)))

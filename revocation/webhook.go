@@ -48,16 +48,16 @@ const (
 )
 
 // events are those of Logto 1.42.
-var events = map[string]bool{
-	"PostRegister": true, "PostSignIn": true, "PostSignInAdaptiveMfaTriggered": true, "PostResetPassword": true,
-	"User.Created": true, "User.Deleted": true, "User.Data.Updated": true, "User.SuspensionStatus.Updated": true,
-	"TrustedDevice.Created": true, "TrustedDevice.Deleted": true,
-	"Role.Created": true, "Role.Deleted": true, "Role.Data.Updated": true, "Role.Scopes.Updated": true,
-	"OrganizationRole.Created": true, "OrganizationRole.Deleted": true, "OrganizationRole.Data.Updated": true, "OrganizationRole.Scopes.Updated": true,
-	"Scope.Created": true, "Scope.Deleted": true, "Scope.Data.Updated": true,
-	"OrganizationScope.Created": true, "OrganizationScope.Deleted": true, "OrganizationScope.Data.Updated": true,
-	"Organization.Created": true, "Organization.Deleted": true, "Organization.Data.Updated": true, "Organization.Membership.Updated": true,
-	"Identifier.Lockout": true, "Message.RateLimited": true, "Grant.LimitExceeded": true,
+var events = []string{
+	"PostRegister", "PostSignIn", "PostSignInAdaptiveMfaTriggered", "PostResetPassword",
+	"User.Created", "User.Deleted", "User.Data.Updated", "User.SuspensionStatus.Updated",
+	"TrustedDevice.Created", "TrustedDevice.Deleted",
+	"Role.Created", "Role.Deleted", "Role.Data.Updated", "Role.Scopes.Updated",
+	"OrganizationRole.Created", "OrganizationRole.Deleted", "OrganizationRole.Data.Updated", "OrganizationRole.Scopes.Updated",
+	"Scope.Created", "Scope.Deleted", "Scope.Data.Updated",
+	"OrganizationScope.Created", "OrganizationScope.Deleted", "OrganizationScope.Data.Updated",
+	"Organization.Created", "Organization.Deleted", "Organization.Data.Updated", "Organization.Membership.Updated",
+	"Identifier.Lockout", "Message.RateLimited", "Grant.LimitExceeded",
 }
 
 // Webhook receives Logto's webhooks (console: Webhooks). It takes the signing keys
@@ -176,7 +176,7 @@ func (l *List) receive(w http.ResponseWriter, r *http.Request, keys [][]byte) de
 	}
 	d := delivery{status: http.StatusOK}
 	m, err := readMessage(body)
-	if d.kind = "other"; events[m.event] {
+	if d.kind = "other"; slices.Contains(events, m.event) {
 		d.kind = m.event
 	}
 	d.created = m.created
