@@ -220,6 +220,7 @@ func TestLevels(t *testing.T) {
 		h := l.Webhook(key)
 		good, bad, late := suspended("alice", noon), "{}", event("User.Deleted", noon, object{"createdAt": "yesterday", "data": object{"id": "alice"}})
 		nobody, none := event("User.Deleted", noon, nil), event("Organization.Deleted", noon, nil)
+		gone := event("Organization.Membership.Updated", noon, object{"method": "DELETE"})
 		for _, tt := range []struct{ body, signature, want string }{
 			{good, sign(key, good), `level=INFO msg="revocation: event" event=User.SuspensionStatus.Updated outcome=revoked created_at=2026-11-25T12:00:00.000Z of="subject alice" revocations=1`},
 			{good, sign("x", good), `level=WARN msg="revocation: request refused" event=unverified outcome=unauthorized error="revocation: the signature is none of the body by a signing key: is it the one that Logto's console shows?"`},
@@ -227,6 +228,7 @@ func TestLevels(t *testing.T) {
 			{late, sign(key, late), `level=ERROR msg="revocation: event" event=User.Deleted outcome=malformed error="revocation: createdAt is no time"`},
 			{nobody, sign(key, nobody), `level=ERROR msg="revocation: event" event=User.Deleted outcome=malformed created_at=2026-11-25T12:00:00.000Z error="revocation: the event names no user"`},
 			{none, sign(key, none), `level=ERROR msg="revocation: event" event=Organization.Deleted outcome=malformed created_at=2026-11-25T12:00:00.000Z error="revocation: the event names no organization"`},
+			{gone, sign(key, gone), `level=ERROR msg="revocation: event" event=Organization.Membership.Updated outcome=malformed created_at=2026-11-25T12:00:00.000Z error="revocation: the event names no organization"`},
 		} {
 			before := len(rec.log())
 			w := deliver(h, tt.body, tt.signature)
