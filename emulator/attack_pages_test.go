@@ -68,6 +68,7 @@ func TestAttackLoginHint(t *testing.T) {
 		{"the same on 127.0.0.1", []string{"Sec-Fetch-Site", "cross-site", "Referer", "http://127.0.0.1:5173/"}, true},
 		{"the same, which says not where", []string{"Sec-Fetch-Site", "same-site"}, true},
 		{"the emulator's page", []string{"Sec-Fetch-Site", "same-origin", "Referer", "http://localhost:3001/emulator/control"}, true},
+		{"a page without a host, as of a file", []string{"Referer", "http:///"}, true},
 		{"an image", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Dest", "image", "Referer", "https://evil.example/"}, false},
 		{"a page that says not where", []string{"Sec-Fetch-Site", "cross-site"}, false},
 		{"an old browser", []string{"Referer", "https://evil.example/"}, false},

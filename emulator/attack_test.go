@@ -285,12 +285,15 @@ func TestAttackCSRF(t *testing.T) {
 			t.Errorf("choice by %v: %d", header, a.status)
 		}
 	}
+	if sessions := b.get("/control/state").json(t)["sessions"]; sessions != 0.0 {
+		t.Errorf("%v sessions", sessions)
+	}
 	for path, want := range map[string]string{"/control/state": "application/json", "/control": "text/html", "/control/control.js": "text/javascript", "/control/style.css": "text/css", page.String(): "text/html"} {
 		a := b.get(path)
 		h := a.header
 		if a.status != 200 || !strings.HasPrefix(h.Get("Content-Type"), want) || h.Get("X-Frame-Options") != "DENY" || !strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") ||
 			!strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors 'none'") || strings.Contains(h.Get("Content-Security-Policy"), "unsafe") ||
-			h.Get("Cross-Origin-Resource-Policy") != "same-origin" || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Access-Control-Allow-Origin") != "" {
+			h.Get("Cross-Origin-Resource-Policy") != "same-origin" || strings.HasPrefix(path, "/control") && path != "/control/state" && h.Get("Cross-Origin-Opener-Policy") != "same-origin" || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("%s: %d %v", path, a.status, h)
 		}
 	}

@@ -174,7 +174,7 @@ func TestSignInPage(t *testing.T) {
 	}
 	// Names of somebody new: what is in the ID, and what is no name.
 	for name, want := range map[string]string{
-		"Zoë Öz 2": "zoz2", "名": "user", " Bo ": "bo", strings.Repeat("x", 100): strings.Repeat("x", 100), "azAZ09": "azaz09",
+		"Zoë Öz 2": "zoz2", "名": "user", " Bo ": "bo", strings.Repeat("x", 100): strings.Repeat("x", 100), "azAZ09": "azaz09", "`{@[/:x": "x",
 		"": "", " ": "", strings.Repeat("x", 101): "", "a\nb": "", "a\x7fb": "",
 	} {
 		em, b := newMemory(t, emulator.Config{Tenant: []byte(authorizeTenant)})

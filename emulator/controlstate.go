@@ -160,7 +160,6 @@ type answering string
 
 func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{
-		Status: "200 OK", StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r,
-		Header: http.Header{"Content-Type": {"application/jwk-set+json"}}, Body: io.NopCloser(strings.NewReader(string(a))),
+		StatusCode: http.StatusOK, Request: r, Header: http.Header{"Content-Type": {"application/jwk-set+json"}}, Body: io.NopCloser(strings.NewReader(string(a))),
 	}, nil
 }

@@ -53,7 +53,11 @@ func TestGivenUp(t *testing.T) {
 		if d := last(); d.Attempts != 0 || d.Done {
 			t.Errorf("under way: %+v", d)
 		}
-		time.Sleep(8201 * time.Millisecond)
+		time.Sleep(8100 * time.Millisecond)
+		if d := last(); d.Attempts != 1 || d.Done || d.Status != 0 || !strings.Contains(d.Problem, "deadline exceeded") || strings.Contains(d.Problem, "secret") {
+			t.Errorf("after one attempt: %+v", d)
+		}
+		time.Sleep(101 * time.Millisecond)
 		if d := last(); d.Attempts != 2 || d.Done || d.Status != 500 {
 			t.Errorf("after two attempts: %+v", d)
 		}

@@ -182,7 +182,11 @@ func TestEndpoint(t *testing.T) {
 	} {
 		em, err := emulator.New(emulator.Config{Endpoint: test.endpoint, InsecureHosts: strings.Fields(test.insecure)})
 		if err != nil {
-			if test.want != "" {
+			says := map[bool]string{true: "the endpoint is no address", false: "InsecureHosts"}[test.endpoint == "localhost:3001" || test.endpoint == "://"]
+			if test.insecure != "" && test.endpoint == "" {
+				says = "is no host"
+			}
+			if test.want != "" || !strings.Contains(err.Error(), says) {
 				t.Errorf("%s: %v", test.endpoint, err)
 			}
 			continue

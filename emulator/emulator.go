@@ -111,13 +111,11 @@ func New(cfg Config) (*Server, error) {
 		cfg.Endpoint = "http://localhost:3001"
 	}
 	endpoint, err := policy.ParseEndpoint(cfg.Endpoint, true)
-	if err != nil {
-		return nil, fmt.Errorf("emulator: the endpoint is no address: write it as in http://localhost:3001%s", Mark)
+	var u *url.URL
+	if err == nil {
+		endpoint = strings.TrimSuffix(endpoint, Mark) + Mark
+		u, err = url.Parse(endpoint)
 	}
-	if !strings.HasSuffix(endpoint, Mark) {
-		endpoint += Mark
-	}
-	u, err := url.Parse(endpoint)
 	if err != nil {
 		return nil, fmt.Errorf("emulator: the endpoint is no address: write it as in http://localhost:3001%s", Mark)
 	}

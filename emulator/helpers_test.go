@@ -118,7 +118,7 @@ func (a answer) single() bool {
 	case strings.HasSuffix(kind, "json"):
 		return json.Valid([]byte(a.body))
 	case kind == "text/html":
-		return strings.Count(a.body, "<!doctype html>") <= 1 && !strings.Contains(a.body, "}{")
+		return strings.Count(a.body, "<!doctype html>") <= 1 && !strings.HasSuffix(a.body, "}")
 	case kind == "text/plain":
 		return strings.Count(a.body, "\n") == 1 && strings.HasSuffix(a.body, "\n")
 	}

@@ -111,10 +111,10 @@ func (s *Server) addIDToken(answer map[string]any, client *application, u *user,
 	now := s.now()
 	claims := s.tenant.userClaims(u, scopes, false)
 	life := idTokenTTL
-	if client.IDTokenTTL > 0 {
+	if client.IDTokenTTL != 0 {
 		life = time.Duration(client.IDTokenTTL) * time.Second
 	}
-	if s.knobs.idToken > 0 {
+	if s.knobs.idToken != 0 {
 		life = s.knobs.idToken
 	}
 	claims["iss"], claims["aud"], claims["iat"], claims["exp"] = s.issuer(), client.ID, now.Unix(), now.Add(life).Unix()

@@ -143,13 +143,16 @@ func TestUnwritable(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := newBrowser(t, em)
+	if b.signIn("bob"); log.Len() > 0 {
+		t.Errorf("log %s", &log)
+	}
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.MkdirAll(filepath.Join(file, "x"), 0o700); err != nil { // in its place
 		t.Fatal(err)
 	}
-	b.signIn("alice")
+	b.signIn("alice", "prompt", "login consent")
 	if !strings.Contains(log.String(), "the state can't be written") {
 		t.Errorf("log %s", &log)
 	}
@@ -372,17 +375,24 @@ func TestRereadOf(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "logto.json")
 	at := time.Now()
 	var b *browser
+	var log strings.Builder
 	for _, step := range []struct {
 		name, user string
 		later      time.Duration
 		want       string
+		log        string // message of the only line, "" for none
 	}{
-		{"at first", "a", 0, "a"},
-		{"as long, and later", "b", time.Second, "b"},
-		{"as long, and earlier", "c", -time.Second, "c"},
-		{"longer, at the same time", "dd", 0, "dd"},
-		{"nothing of it", "ee", 0, "dd"},
+		{"at first", "a", 0, "a", ""},
+		{"as long, and later", "b", time.Second, "b", "the file has changed, and is taken"},
+		{"as long, and earlier", "c", -time.Second, "c", "the file has changed, and is taken"},
+		{"longer, at the same time", "dd", 0, "dd", "the file has changed, and is taken"},
+		{"nothing of it", "ee", 0, "dd", ""},
+		{"no sense", "\x01", time.Second, "dd", "the file is not taken"},
+		{"no sense again", "\x01", time.Second, "dd", ""}, // that was told
+		{"no sense in another way", `","id":"`, time.Second, "dd", "the file is not taken"},
+		{"sense again", "f", time.Second, "f", "the file has changed, and is taken"},
 	} {
+		log.Reset()
 		if err := os.WriteFile(file, []byte(`{"users":[{"id":"`+step.user+`"}]}`), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -391,10 +401,14 @@ func TestRereadOf(t *testing.T) {
 			t.Fatal(err)
 		}
 		if b == nil {
-			_, b = newMemory(t, emulator.Config{File: file})
+			_, b = newMemory(t, emulator.Config{File: file, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		}
+		b.get("/oidc/jwks")
 		if a := b.get("/control/state"); !strings.Contains(a.body, `"users":[{"id":"`+step.want+`"`) {
 			t.Errorf("%s: %s", step.name, a.body)
+		}
+		if lines := strings.Count(log.String(), "\n"); !strings.Contains(log.String(), step.log) || (lines == 1) != (step.log != "") || lines > 1 {
+			t.Errorf("%s: log %s", step.name, &log)
 		}
 	}
 }

@@ -244,9 +244,9 @@ func (s *Server) newRefreshToken(grantID string, client *application) string {
 
 func (s *Server) refreshLife(client *application) time.Duration {
 	switch {
-	case s.knobs.refreshToken > 0:
+	case s.knobs.refreshToken != 0:
 		return s.knobs.refreshToken
-	case client.RefreshTokenTTLInDays > 0:
+	case client.RefreshTokenTTLInDays != 0:
 		return time.Duration(client.RefreshTokenTTLInDays) * 24 * time.Hour
 	}
 	return refreshTokenTTL

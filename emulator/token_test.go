@@ -308,6 +308,7 @@ func TestRevocation(t *testing.T) {
 	refresh, opaque := first.text(t, "refresh_token"), first.text(t, "access_token")
 	second := b.refresh(refresh, "resource", api)
 	jwt, refresh := second.text(t, "access_token"), second.text(t, "refresh_token")
+	again := b.exchange(b.signInAgain()).text(t, "access_token")
 	post := func(path, client, token string) answer {
 		form := url.Values{"client_id": {client}, "token": {token}}
 		if client == "web" {
@@ -330,6 +331,9 @@ func TestRevocation(t *testing.T) {
 		{"the opaque one", "introspection", "page", opaque, 200, true},
 		{"another's opaque one", "revocation", "web", opaque, 200, nil},
 		{"which lives on", "introspection", "page", opaque, 200, true},
+		{"its own opaque one", "revocation", "page", again, 200, nil},
+		{"which is gone", "introspection", "page", again, 200, false},
+		{"and no other", "introspection", "page", opaque, 200, true},
 		{"its own", "revocation", "page", refresh, 200, nil},
 		{"is gone", "introspection", "page", refresh, 200, false},
 		{"with its grant", "introspection", "page", opaque, 200, false},
