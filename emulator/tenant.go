@@ -239,7 +239,7 @@ func place(b []byte, d *json.Decoder, err error) error {
 	at := d.InputOffset()
 	// A decoder counts from the value that is wrong, Unmarshal from the beginning.
 	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) && errors.As(json.Unmarshal(b, new(any)), &syntax) {
-		at = syntax.Offset - 1 // of the first wrong byte
+		at = syntax.Offset
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		at, err = int64(len(b)), errors.New("it ends too early")
