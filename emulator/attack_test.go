@@ -134,9 +134,17 @@ func TestAttackAuthorization(t *testing.T) {
 		{"a hash with a dot", []string{"code_challenge", challenge()[:42] + "."}, "invalid_request"},
 		{"a hash with a tilde", []string{"code_challenge", "~" + challenge()[1:]}, "invalid_request"},
 	} {
-		back := b.get("/oidc/auth?" + authorization(test.changes...).Encode()).location(t)
-		if q := back.Query(); q.Get("error") != test.code || q.Get("code") != "" || q.Get("state") != "st" || back.Host != "localhost:5173" {
-			t.Errorf("%s: %v", test.name, back)
+		query := "?" + authorization(test.changes...).Encode()
+		for at, a := range map[string]answer{
+			"asked":      b.get("/oidc/auth" + query),
+			"asked of":   b.post("/oidc/auth", authorization(test.changes...)),
+			"the page":   b.get("/sign-in" + query), // which checks it again
+			"the choice": b.post("/sign-in"+query, url.Values{"user": {"alice"}}),
+		} {
+			back := a.location(t)
+			if q := back.Query(); q.Get("error") != test.code || q.Get("code") != "" || q.Get("state") != "st" || back.Host != "localhost:5173" {
+				t.Errorf("%s, %s: %v", test.name, at, back)
+			}
 		}
 	}
 	for _, client := range []string{"", "x", "machine"} {
