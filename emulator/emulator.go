@@ -245,3 +245,9 @@ func stat(file string) (source, error) {
 	}
 	return source{changed: info.ModTime(), size: info.Size()}, nil
 }
+
+// isStill tells whether the file looks as it did when it was read.
+func (s source) isStill(file string) bool {
+	now, err := stat(file)
+	return err == nil && now.changed.Equal(s.changed) && now.size == s.size
+}

@@ -156,6 +156,8 @@ func TestRereadOf(t *testing.T) {
 		{"no sense again", "\x01", time.Second, "dd", ""}, // that was told
 		{"no sense in another way", `","id":"`, time.Second, "dd", "the file is not taken"},
 		{"sense again", "f", time.Second, "f", "the file has changed, and is taken"},
+		{"no sense, and shorter", "", time.Second, "f", "the file is not taken"},
+		{"as it was", "f", -time.Second, "f", ""},
 	} {
 		log.Reset()
 		if err := os.WriteFile(file, []byte(`{"users":[{"id":"`+step.user+`"}]}`), 0o600); err != nil {
@@ -171,6 +173,9 @@ func TestRereadOf(t *testing.T) {
 		b.get("/oidc/jwks")
 		if a := b.get("/control/state"); !strings.Contains(a.body, `"users":[{"id":"`+step.want+`"`) {
 			t.Errorf("%s: %s", step.name, a.body)
+		}
+		if problem := b.get("/control/state").json(t)["problem"]; (problem != nil) != strings.HasPrefix(step.name, "no sense") {
+			t.Errorf("%s: problem %v", step.name, problem)
 		}
 		if lines := strings.Count(log.String(), "\n"); !strings.Contains(log.String(), step.log) || (lines == 1) != (step.log != "") || lines > 1 {
 			t.Errorf("%s: log %s", step.name, &log)

@@ -77,37 +77,29 @@ func (s *Server) read() (*tenant, source, error) {
 
 // reread takes a changed file. One that makes no sense changes nothing.
 func (s *Server) reread() {
-	if s.file == "" {
-		return
-	}
-	from, err := stat(s.file)
-	if err == nil && from.changed.Equal(s.source.changed) && from.size == s.source.size {
+	if s.file == "" || s.problem == "" && s.source.isStill(s.file) {
 		return
 	}
 	t, from, err := s.read()
-	if err != nil {
-		if err.Error() != s.problem {
-			s.problem = err.Error()
-			s.logger.Warn("emulator: the file is not taken", "error", err)
+	switch {
+	case err == nil:
+		s.problem = ""
+		if from.sum != s.source.sum {
+			t.adopt(s.tenant)
+			s.tenant = t
+			s.stamp()
+			s.issued.keep(t, s.now())
+			s.logger.Info("emulator: the file has changed, and is taken")
 		}
-		return
+		s.source = from
+	case err.Error() != s.problem:
+		s.problem = err.Error()
+		s.logger.Warn("emulator: the file is not taken", "error", err)
 	}
-	s.problem = ""
-	if from.sum != s.source.sum {
-		t.adopt(s.tenant)
-		s.tenant = t
-		s.stamp()
-		s.issued.keep(t, s.now())
-		s.logger.Info("emulator: the file has changed, and is taken")
-	}
-	s.source = from
 }
 
 // adopt takes over users who were made at the sign-in page: they are in no file.
 func (t *tenant) adopt(before *tenant) {
-	if before == nil {
-		return
-	}
 	for _, u := range before.Users {
 		if !u.Made || t.hinted(u.ID) != nil || t.hinted(u.Username) != nil || t.hinted(u.PrimaryEmail) != nil {
 			continue // the file has somebody of that name
