@@ -102,8 +102,6 @@ func asText(v any) string {
 	switch v := v.(type) {
 	case nil:
 		return ""
-	case string:
-		return v
 	case map[string]any, []any:
 		b, err := json.Marshal(v)
 		if err != nil {

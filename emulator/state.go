@@ -59,10 +59,10 @@ func (s *Server) read() (*tenant, source, error) {
 	text, from := s.given, source{}
 	if s.file != "" {
 		var err error
-		if from, err = stat(s.file); err != nil {
-			return nil, from, err
+		if from, err = stat(s.file); err == nil {
+			text, err = os.ReadFile(s.file)
 		}
-		if text, err = os.ReadFile(s.file); err != nil {
+		if err != nil {
 			return nil, from, err
 		}
 	}
