@@ -87,6 +87,16 @@ func TestSessions(t *testing.T) {
 		if out := b.get("/oidc/session/end").header.Get("Set-Cookie"); !strings.HasPrefix(out, "logto_emulator_3001=; Path=/; Max-Age=0") {
 			t.Errorf("signed out: %s", out)
 		}
+		// Who has kept the cookie is signed out all the same.
+		page3 := b.get("/oidc/auth?" + authorization("resource", "").Encode()).location(t)
+		kept, _, _ := strings.Cut(b.post(page3.String(), url.Values{"user": {"u1"}}).header.Get("Set-Cookie"), ";")
+		for _, signedIn := range []bool{true, false} {
+			to := newBrowser(t, b.em).get("/oidc/auth?"+authorization("resource", "").Encode(), "Cookie", kept).location(t)
+			if (to.Query().Get("code") != "") != signedIn {
+				t.Errorf("by a cookie that was kept, signed in %v: %v", signedIn, to)
+			}
+			b.get("/oidc/session/end")
+		}
 		// One that was begun elsewhere, or has expired, is none.
 		for _, cookie := range []string{"logto_emulator_3001=x", "logto_emulator_3002=x", ""} {
 			if to := newBrowser(t, b.em).get("/oidc/auth?"+authorization("resource", "").Encode(), "Cookie", cookie).location(t); !strings.HasSuffix(to.Path, "/sign-in") {

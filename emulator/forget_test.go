@@ -76,6 +76,10 @@ func TestRefreshGoesOn(t *testing.T) {
 				t.Fatalf("use %d: %d %s", i, a.status, a.body)
 			}
 			refresh = a.text(t, "refresh_token")
+			// With openid there is an ID token each time.
+			if _, claims := decode(t, a.text(t, "id_token")); claims["sub"] != "alice" || claims["iat"] != float64(time.Now().Unix()) {
+				t.Errorf("use %d: ID token %v", i, claims)
+			}
 		}
 	})
 }

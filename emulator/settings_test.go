@@ -88,6 +88,9 @@ func TestOrganizationsResource(t *testing.T) {
 			t.Errorf("userinfo lacks %s: %s", want, info)
 		}
 	}
+	if again := b.post("/oidc/me", nil, "Authorization", "Bearer "+first.text(t, "access_token")); again.body != info {
+		t.Errorf("by POST: %d %s", again.status, again.body)
+	}
 	// By a form, too (RFC 6750 section 2.2).
 	if again := b.post("/oidc/me", map[string][]string{"access_token": {first.text(t, "access_token")}}); again.body != info {
 		t.Errorf("by a form: %d %s", again.status, again.body)

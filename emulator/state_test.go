@@ -204,6 +204,23 @@ func TestStateRefusals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// without is the state without a member.
+	without := func(names ...string) string {
+		var all map[string]any
+		if err := json.Unmarshal(text, &all); err != nil {
+			t.Fatal(err)
+		}
+		in := all
+		for _, name := range names[:len(names)-1] {
+			in = in[name].(map[string]any)
+		}
+		delete(in, names[len(names)-1])
+		b, err := json.Marshal(all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
 	for _, test := range []struct {
 		name, text string
 		mode       os.FileMode
@@ -216,6 +233,10 @@ func TestStateRefusals(t *testing.T) {
 		{"another emulator's", string(text), 0o600, "http://localhost:4000", "a file of its own"},
 		{"no JSON", "x", 0o600, "", "no state"},
 		{"nothing", "{}", 0o600, "", "no state"},
+		{"without a tenant", without("tenant"), 0o600, "", "no state"},
+		{"without keys", without("issued", "keys"), 0o600, "", "no state"},
+		{"without what was issued", without("issued"), 0o600, "", "no state"},
+		{"without sessions", without("issued", "sessions"), 0o600, "", ""},
 		{"empty", "", 0o600, "", "no state"},
 		{"more", strings.Replace(string(text), `"issued":{`, `"more":1,"issued":{`, 1), 0o600, "", "no state"},
 		{"a null for a session", strings.Replace(string(text), `"sessions":{}`, `"sessions":{"x":null}`, 1), 0o600, "", "sessions has a null"},
