@@ -47,6 +47,8 @@ func TestAttackRedirects(t *testing.T) {
 		{b, "http://evil.example\\@localhost:5173/", false},
 		{b, "http://localhost:5173/\r\nSet-Cookie: x=y", false},
 		{b, "http://localhost:5173/ x", false},
+		{b, `http://localhost:5173/\x`, false},
+		{b, "http://localhost:5173/[x]!", true},
 		{b, "javascript:alert(1)//http://localhost:5173/", false},
 		{b, "data:text/html,http://localhost:5173/", false},
 		{b, "http://localhost:*/*", false},

@@ -24,6 +24,7 @@ func TestDescriptionRefusals(t *testing.T) {
 		{"null", `null`, "is a JSON object"},
 		{"two", `{} {}`, "more behind"},
 		{"a member twice", "{\"users\":[{\"id\":\"a\",\n\"roles\":[],\"roles\":[]}]}", `line 2: member "roles" stands twice`},
+		{"a level too deep", strings.Repeat("{\"//\":", 1001) + "1" + strings.Repeat("}", 1001), "1000 levels"},
 		{"deep", strings.Repeat("[", 2000), "1000 levels"},
 		{"an unknown member", `{"user":[]}`, `unknown member "user"`},
 		{"deeper", `{"users":[{"id":"a","password":"x"}]}`, `unknown member "password"`},
@@ -128,7 +129,7 @@ func TestDescriptionRefusals(t *testing.T) {
 func TestDescription(t *testing.T) {
 	for _, text := range []string{
 		`{}`,
-		strings.Repeat("{\"//\":", 999) + "1" + strings.Repeat("}", 999),
+		strings.Repeat("{\"//\":", 1000) + "1" + strings.Repeat("}", 1000),
 		`{"resources":[{"indicator":"https://a.test","accessTokenTtl":315360000},{"indicator":"https://b.test","accessTokenTtl":-315360000}]}`,
 		`{"applications":[{"id":"a","type":"SPA","idTokenTtl":315360000,"refreshTokenTtlInDays":3650}]}`,
 		`{"users":[{"id":"` + strings.Repeat("x", 2048) + `"},{"id":"a b ä"}]}`,

@@ -278,6 +278,9 @@ func TestFaultsInsideCORS(t *testing.T) {
 				t.Errorf("%+v: %v", right, err)
 			}
 		}
+		if err := em.Fault(emulator.Fault{At: "x"}); err == nil || !strings.Contains(err.Error(), `is none of ["discovery" "jwks" `) {
+			t.Errorf("error %v", err)
+		}
 		for _, wrong := range []emulator.Fault{{At: "x"}, {Do: "x"}, {At: "token", Do: "empty"}, {At: "hooks", Do: "fail"}, {At: "token", Do: "once"}, {Status: 200}, {Status: 399}, {Status: 600}, {Seconds: -1}, {Seconds: 3600.5}, {Times: -1}} {
 			if err := em.Fault(wrong); err == nil || !strings.Contains(err.Error(), "fault: ") {
 				t.Errorf("%+v: error %v", wrong, err)

@@ -177,7 +177,7 @@ func TestDiscoveryShape(t *testing.T) {
 			}
 		}
 	}
-	if !slices.Equal(more, []string{"logto_emulator"}) {
+	if !slices.Equal(more, []string{"logto_emulator"}) || got["logto_emulator"] != true {
 		t.Errorf("members that a Logto hasn't: %v", more)
 	}
 	// By another name, as from a container: the issuer stays.

@@ -74,6 +74,9 @@ func TestLogout(t *testing.T) {
 				if got := w.Header().Get("Cache-Control"); got != "no-store" {
 					t.Errorf("Cache-Control %q", got)
 				}
+				if got := w.Header().Get("Allow"); (got == "POST") != (w.Code == http.StatusMethodNotAllowed) {
+					t.Errorf("status %d, Allow %q", w.Code, got)
+				}
 				return w.Code
 			}
 			if test.fail {
