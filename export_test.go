@@ -36,6 +36,12 @@ func (v *Verifier) SetWallClock(d time.Duration) {
 	v.tenants[0].keys.newest.began.Wall = v.tenants[0].keys.newest.began.Wall.Add(-d)
 }
 
+// WaitForKey is what a request does that has found no such key a moment ago.
+func (v *Verifier) WaitForKey(id string, issued time.Time) error {
+	_, err := v.tenants[0].keys.waitFor(context.Background(), id, issued, time.Now())
+	return err
+}
+
 // SetJitter sets the share of a time that may be taken off it.
 func (v *Verifier) SetJitter(share float64) { v.tenants[0].keys.jitter = share }
 

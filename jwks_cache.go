@@ -191,14 +191,20 @@ func (c *keyCache) waitFor(ctx context.Context, id string, issued, asked time.Ti
 	defer hold.Stop()
 	for {
 		now, why := time.Now(), forUnknown
-		switch set := c.live(now); {
+		set := c.live(now)
+		switch {
 		case set == nil:
 			why = forAny
+		case set.keys[id] != nil: // it has come since somebody looked
+			return set.keys[id], nil
 		case set.proves(issued, now, c.leeway) && set.age(now) < proofAge && !set.doubts(id, now):
 			return nil, c.absent(id, issued, now) // whoever sends it, there is nothing to look up
 		}
 		f := c.fetch(now, why)
 		if f == nil {
+			if c.live(now) != set {
+				continue // an answer has come since
+			}
 			return nil, c.absent(id, issued, now)
 		}
 		for ended := false; !ended; {

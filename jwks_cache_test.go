@@ -268,6 +268,19 @@ func TestOldKeySetIsRefreshedFirst(t *testing.T) {
 	})
 }
 
+// An answer may come between a request's look and its wait: its key is then there, and
+// causes no fetch.
+func TestKeyThatHasComeMeanwhile(t *testing.T) {
+	inBubble(t, func(s *service) {
+		s.verify(s.token(), nil, 0, 1)
+		s.issuer.Fail(logtotest.Status(500))
+		time.Sleep(2 * time.Minute)
+		if err := s.v.WaitForKey(s.issuer.KeyID(), time.Now()); err != nil || s.issuer.Fetches() != 1 {
+			t.Errorf("%v, after %d fetches", err, s.issuer.Fetches())
+		}
+	})
+}
+
 // Promise 2: whatever the traffic, one fetch at a time and 6 a minute.
 func TestPromise2FetchBudget(t *testing.T) {
 	t.Run("1000 first requests", func(t *testing.T) {
