@@ -15,6 +15,9 @@ func TestContestants(t *testing.T) {
 		i := NewIssuer(algorithm, 3)
 		t.Cleanup(i.Close)
 		good := i.Tokens(2, logtotest.Token{})
+		if status := (&writer{header: http.Header{}}).serve(protected(start(t, None, i)), requests(good[:1])[0]); status != http.StatusNoContent {
+			t.Errorf("the handler alone answers %d", status)
+		}
 		for _, c := range Contestants {
 			t.Run(algorithm+"/"+c.Name, func(t *testing.T) {
 				checker := start(t, c, i)
