@@ -201,7 +201,7 @@ func TestRedirectOfHook(t *testing.T) {
 	defer other.Close()
 	receiver := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
 	defer receiver.Close()
-	em, b := newMemory(t, emulator.Config{Tenant: []byte(strings.Replace(string(withHook(t)), "http://api.test/webhook?x=secret", receiver.URL, 1))})
+	em, b := newNetworked(t, emulator.Config{Tenant: []byte(strings.Replace(string(withHook(t)), "http://api.test/webhook?x=secret", receiver.URL, 1))})
 	if err := em.Fault(emulator.Fault{At: "hooks", Do: "once"}); err != nil {
 		t.Fatal(err)
 	}

@@ -30,6 +30,15 @@ func challenge() string {
 // newMemory gives an emulator that is reached in memory, and one user's browser.
 func newMemory(t *testing.T, cfg emulator.Config) (*emulator.Server, *browser) {
 	t.Helper()
+	if cfg.HTTPClient == nil { // a look-up of a name within a bubble would end the next one
+		cfg.HTTPClient = &http.Client{Transport: nowhere{}}
+	}
+	return newNetworked(t, cfg)
+}
+
+// newNetworked delivers over the network.
+func newNetworked(t *testing.T, cfg emulator.Config) (*emulator.Server, *browser) {
+	t.Helper()
 	em, err := emulator.New(cfg)
 	if err != nil {
 		t.Fatal(err)
