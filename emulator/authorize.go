@@ -190,11 +190,7 @@ func (s *Server) sessionOf(r *http.Request) (string, *session) {
 	if err != nil {
 		return "", nil
 	}
-	found := s.issued.Sessions[cookie.Value]
-	if found == nil {
-		return "", nil
-	}
-	return cookie.Value, found
+	return cookie.Value, s.issued.Sessions[cookie.Value]
 }
 
 // signIn begins a session for the user, and gives the client its code. The interaction is
