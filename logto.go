@@ -102,10 +102,10 @@ type Config struct {
 	// header, which is then not looked at but by [BearerToken], which it may call. ""
 	// is no token. An error is answered 400 and logged, but one that wraps ErrNoToken is
 	// no token either, and one that says that it couldn't decide is answered 503, as of a
-	// [Check]: a store of sessions that is down is not the client's fault. Answers have Vary: *, so that no cache gives one user's to another.
-	// A browser sends a cookie with requests that other sites cause:
-	// whoever takes the token from one needs protection against that, such as
-	// [http.CrossOriginProtection]. An address is no place for a token: it ends up in logs.
+	// [Check]: a store of sessions that is down is not the client's fault. Answers have
+	// Vary: *, so that no cache gives one user's to another. A browser sends a cookie with
+	// requests that other sites cause: whoever takes the token from one needs protection
+	// against that, such as [http.CrossOriginProtection]. An address is no place for a token: it ends up in logs.
 	TokenFrom func(r *http.Request) (string, error)
 
 	// ErrorHandler answers a refused request; [AnswerTo] tells it what belongs to the

@@ -13,8 +13,8 @@ import (
 )
 
 // The errors that Verify returns and an ErrorHandler gets, to be told apart by
-// [errors.Is], of which one is found: that of the answer. Their texts name what was got and wanted: they are for the log, not
-// for the client.
+// [errors.Is], of which one is found: that of the answer. Their texts name what was got
+// and wanted: they are for the log, not for the client.
 var (
 	// ErrNoToken: the request carries no access token.
 	ErrNoToken = errors.New("logto: no access token")

@@ -9,8 +9,9 @@
 // doesn't build is not counted. The work tree stays as it is (go test -overlay).
 // A mutant that makes a test run for longer than -timeout counts as killed.
 //
-// -in emulator draws from one folder, and those in it. What lives is printed with its line as it was and as it
-// became. To see a mutant die by a new test, judge it alone:
+// -in emulator draws from one folder, and those in it. What lives is printed with
+// its line as it was and as it became. To see a mutant die by a new test, judge it
+// alone:
 //
 //	go run ./.ci/mutants -v -at token_cache.go:71
 //
