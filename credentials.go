@@ -91,21 +91,27 @@ func meantAsBearer(line string) bool {
 // too long is not looked through.
 func isMalformed(token string) bool { return len(token) <= maxToken && !isToken68(token) }
 
-// isToken68 tells whether s is a token68 (RFC 9110 section 11.2).
+// isToken68 tells whether s is a token68 (RFC 9110 section 11.2). It looks at eight
+// characters at once, without a branch each: anybody may send 16 KiB of them.
 func isToken68(s string) bool {
 	s = strings.TrimRight(s, "=")
-	for i := range len(s) {
-		if !token68[s[i]] {
-			return false
-		}
+	ok := s != ""
+	var other uint8
+	for ; len(s) >= 8; s = s[8:] {
+		other |= no68[s[0]] | no68[s[1]] | no68[s[2]] | no68[s[3]] | no68[s[4]] | no68[s[5]] | no68[s[6]] | no68[s[7]]
 	}
-	return s != ""
+	for i := range len(s) {
+		other |= no68[s[i]]
+	}
+	return ok && other == 0
 }
 
-// token68 are its characters.
-var token68 = func() (table [256]bool) {
-	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/") {
-		table[c] = true
+// no68 is 1 for what is no character of a token68.
+var no68 = func() (table [256]uint8) {
+	for c := range table {
+		if strings.IndexByte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/", byte(c)) < 0 {
+			table[c] = 1
+		}
 	}
 	return
 }()

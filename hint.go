@@ -115,7 +115,7 @@ func mistaken(token string) error {
 		return errBlank
 	case start[0] == 0xff || start[0] == 0xfe || first == 0 || len(start) > 1 && start[1] == 0:
 		return errUTF16
-	case hasPrefixFold(start, "authorization:"), hasPrefixFold(start, "bearer") && (len(start) == 6 || !token68[start[6]] || strings.HasPrefix(start[6:], "eyJ")):
+	case hasPrefixFold(start, "authorization:"), hasPrefixFold(start, "bearer") && (len(start) == 6 || no68[start[6]] != 0 || strings.HasPrefix(start[6:], "eyJ")):
 		return errWithScheme
 	case first == '{' && strings.Contains(start, `"access_token"`):
 		return errTokenResponse

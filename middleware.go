@@ -233,6 +233,9 @@ func (rt *route) challenged(err error) error {
 // reads the pattern that a mux within has found. Only its context stays as it was. What
 // hasn't changed is not written, for others may be reading it.
 func giveBack(r, inner *http.Request) {
+	if r == inner {
+		return
+	}
 	give(&r.Method, inner.Method)
 	give(&r.URL, inner.URL)
 	give(&r.Proto, inner.Proto)
@@ -331,17 +334,17 @@ func shareTrailer(r, inner *http.Request) {
 // identify returns what the requirements and the handler will find in the context, and
 // the token that was verified.
 func (rt *route) identify(r *http.Request) (s *state, t *verified, remembered bool, err error) {
-	s = &state{verifier: rt.verifier}
 	token, err := rt.verifier.tokenOf(r)
 	if rt.optional && errors.Is(err, ErrNoToken) {
-		return s, nil, false, nil
+		return &state{verifier: rt.verifier}, nil, false, nil
 	}
 	if err != nil {
 		return nil, nil, false, err
 	}
 	var known *verified
+	named := rt.requirements.nameOrganization
 	if outer := fromContext(r.Context()); outer != nil && outer.vouchesFor(rt.verifier, token) {
-		known, s.organization = outer.token, outer.organization
+		known, named = outer.token, named || outer.organization
 	}
 	t, remembered, err = rt.verifier.verify(r.Context(), token, known)
 	if err != nil {
@@ -352,7 +355,5 @@ func (rt *route) identify(r *http.Request) (s *state, t *verified, remembered bo
 		}
 		return nil, t, remembered, err
 	}
-	s.organization = s.organization || rt.requirements.nameOrganization
-	s.token, s.claims = t, t.claims
-	return s, t, remembered, nil
+	return &state{verifier: rt.verifier, token: t, claims: t.claims, organization: named}, t, remembered, nil
 }

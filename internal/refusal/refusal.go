@@ -128,8 +128,9 @@ func (c cause) As(target any) bool { return errors.As(c.error, target) }
 
 // Of finds the Refusal in err. It is nil if there is none.
 func Of(err error) *Refusal {
-	if err == nil {
-		return nil // without the allocation that errors.As costs
+	// Without the allocation that errors.As costs.
+	if e, ok := err.(*Refusal); ok || err == nil {
+		return e
 	}
 	var e *Refusal
 	_ = errors.As(err, &e)
