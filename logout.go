@@ -77,10 +77,10 @@ func (l *LogoutToken) parse(payload []byte) (*Claims, error) {
 		case "nonce":
 			ok = false // an ID token may be meant
 		case "events":
-			ok = value[0] == '{' && strictjson.Object([]byte(value), func(name, value string) error {
+			ok = nil == strictjson.Members(value, func(name, value string) error {
 				events = events || name == logoutEvent && value[0] == '{'
 				return nil
-			}) == nil
+			})
 		default:
 			ok, _ = c.set(name, value)
 		}

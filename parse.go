@@ -296,14 +296,12 @@ func actor(value string) (text string, known bool) {
 		return "", false
 	}
 	sub, ok := "", false
-	if value[0] == '{' {
-		_ = strictjson.Object([]byte(value), func(name, value string) error {
-			if name == "sub" {
-				sub, ok = strictjson.Unquote(value)
-			}
-			return nil
-		})
-	}
+	_ = strictjson.Members(value, func(name, value string) error {
+		if name == "sub" {
+			sub, ok = strictjson.Unquote(value)
+		}
+		return nil
+	})
 	if !ok || sub == "" {
 		return value, false
 	}

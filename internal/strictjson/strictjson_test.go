@@ -1,11 +1,13 @@
 package strictjson
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 // collect gives what walk hands on, each name with its value.
@@ -161,19 +163,62 @@ func TestArray(t *testing.T) {
 	}
 }
 
+// Of what Object has gone through, names are decoded and values given as they stand.
+func TestMembers(t *testing.T) {
+	for _, test := range []struct {
+		value, want string
+		err         error
+	}{
+		{`{}`, "", nil},
+		{"{ \n}", "", nil},
+		{`{ "a" : 1 , "\u0062":{"c":[2, {}]}, "":null }`, `a=1|b={"c":[2, {}]}|=null`, nil},
+		{`["a"]`, "", Err},
+		{`"{}"`, "", Err},
+		{`1`, "", Err},
+		{`null`, "", Err},
+	} {
+		got, err := collect(func(data []byte, member func(name, value string) error) error { return Members(string(data), member) }, test.value)
+		if got != test.want || err != test.err {
+			t.Errorf("%s: %s, error %v, want %s, %v", test.value, got, err, test.want, test.err)
+		}
+	}
+}
+
 func TestUnquote(t *testing.T) {
 	for value, want := range map[string]string{
 		`""`: "", `"a"`: "a", `"\u0061"`: "a", `"\""`: `"`, `"a\nb"`: "a\nb", `"é"`: "é", "\"\ufffd\"": "\ufffd", `"\ud83d\ude00"`: "😀", `"\u0000"`: "\x00",
+		`"\"\\\/\b\f\n\r\t"`: "\"\\/\b\f\n\r\t", `"\u00e9\u20AC\uFfFc"`: "é€\ufffc", `"a\ud83d\udE00b\\u0041\u005c"`: `a😀b\u0041\`,
 	} {
 		if got, ok := Unquote(value); got != want || !ok {
 			t.Errorf("%s: %q, %v", value, got, ok)
 		}
 	}
-	for _, value := range []string{`1`, `null`, `true`, `{}`, `["a"]`, `"\ud800"`, `"a\udc00b"`, `"\ufffd"`} {
+	for _, value := range []string{`1`, `null`, `true`, `{}`, `["a"]`, `"\ud800"`, `"a\udc00b"`, `"\ufffd"`,
+		`"\ud83d\u0041"`, `"\ud83dude00"`, `"\ud83d\n"`, `"\ud83d\\ude00"`, `"\ud83d\ud83d\ude00"`, `"\ude00\ud83d"`, `"\ud83d😀"`} {
 		if got, ok := Unquote(value); got != "" || ok {
 			t.Errorf("%s: %q, %v", value, got, ok)
 		}
 	}
+}
+
+// FuzzUnquote compares with encoding/json, which puts U+FFFD for half a surrogate pair.
+func FuzzUnquote(f *testing.F) {
+	for _, seed := range []string{`"a\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00"`, `"\ud83d\u0041"`, `"\ud83d"`, `"\ude00\ud83d"`, `"é\\ud83d"`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		var want string
+		if !utf8.ValidString(value) || value == "" || value[0] != '"' || value[len(value)-1] != '"' || json.Unmarshal([]byte(value), &want) != nil {
+			return
+		}
+		wantOK := !strings.Contains(value, `\`) || !strings.ContainsRune(want, utf8.RuneError)
+		if !wantOK {
+			want = ""
+		}
+		if got, ok := Unquote(value); got != want || ok != wantOK {
+			t.Errorf("%s: %q, %v; want %q, %v", value, got, ok, want, wantOK)
+		}
+	})
 }
 
 func TestNumericDate(t *testing.T) {
