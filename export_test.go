@@ -21,6 +21,7 @@ const (
 	MaxRetryAfter, MaxStuck, GiveUpTime = maxRetryAfter, maxStuck, giveUpTime
 	MaxToken, MaxKeyID, MaxBody         = maxToken, jwk.MaxKeyID, maxBody
 	MaxHeader                           = maxHeader
+	MaxUnsigned                         = maxUnsigned
 	MaxDepth                            = strictjson.MaxDepth
 )
 

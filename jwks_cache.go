@@ -236,6 +236,17 @@ func (c *keyCache) waitFor(ctx context.Context, id string, issued, asked time.Ti
 	}
 }
 
+// later starts the fetch for a key that isn't there, and waits for none. Of a token that
+// nobody has read nothing is proven: the error is always a 503.
+func (c *keyCache) later(id string, now time.Time) *refusal.Refusal {
+	why := forUnknown
+	if c.live(now) == nil {
+		why = forAny
+	}
+	c.fetch(now, why)
+	return refusal.Of(c.absent(id, now, now))
+}
+
 // absent is the error for a key that isn't there: a 401 only if that is proven. In an
 // outage nothing is: it must log nobody out.
 func (c *keyCache) absent(id string, issued, now time.Time) error {

@@ -36,12 +36,25 @@ type service struct {
 	issuer *logtotest.Issuer
 	v      *logto.Verifier
 	log    *logBuffer
+	pad    string // a claim of its tokens
 }
 
+// large makes a token one of those whose signature is checked before they are read.
+var large = strings.Repeat("x", 2000)
+
+// inBubble runs f with tokens of Logto's size and with large ones: what is said of either
+// is the same.
 func inBubble(t *testing.T, f func(s *service)) {
 	t.Helper()
+	for _, pad := range []string{"", large} {
+		bubble(t, pad, f)
+	}
+}
+
+func bubble(t *testing.T, pad string, f func(s *service)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		s := &service{T: t, issuer: logtotest.NewIssuer(t), log: &logBuffer{}}
+		s := &service{T: t, issuer: logtotest.NewIssuer(t), log: &logBuffer{}, pad: pad}
 		cfg := s.issuer.Config()
 		cfg.Logger = slog.New(slog.NewTextHandler(s.log, nil))
 		s.v = newVerifier(t, cfg)
@@ -52,7 +65,7 @@ func inBubble(t *testing.T, f func(s *service)) {
 
 // token lives long enough for every test.
 func (s *service) token() string {
-	return s.issuer.Token(logtotest.Token{ExpiresIn: 1000 * time.Hour})
+	return s.issuer.Token(logtotest.Token{ExpiresIn: 1000 * time.Hour, Claims: map[string]any{"pad": s.pad}})
 }
 
 // verify checks how a token is answered, within what time, after how many fetches

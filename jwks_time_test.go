@@ -27,7 +27,7 @@ import (
 
 // madeUp is a token of a key that doesn't exist.
 func (s *service) madeUp(name string, issued time.Duration) string {
-	return s.issuer.Token(logtotest.Token{Header: map[string]any{"kid": name}, Claims: map[string]any{"iat": time.Now().Add(issued).Unix()}})
+	return s.issuer.Token(logtotest.Token{Header: map[string]any{"kid": name}, Claims: map[string]any{"pad": s.pad, "iat": time.Now().Add(issued).Unix()}})
 }
 
 // ask is a request through the middleware.

@@ -39,7 +39,7 @@ type LogoutToken struct {
 func (v *Verifier) VerifyLogoutToken(ctx context.Context, token string, clientIDs ...string) (*LogoutToken, error) {
 	l := &LogoutToken{}
 	want := kind{"logout+jwt", l.parse, func(_ *tenant, c *Claims) error { return l.expects(c, clientIDs) }}
-	if err := checkForm(token, want); err != nil {
+	if err := checkForm(token); err != nil {
 		return nil, err
 	}
 	t, err := v.verifyAnew(ctx, token, tokenSum{}, want)

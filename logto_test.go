@@ -188,7 +188,15 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 
 // TestToken spoils one thing of a good token, so that one check alone refuses it.
 // {} in want is the part that the error's text must have.
+// It does so with tokens of Logto's size, and with large ones: their signature is checked
+// first, and each other check all the same.
 func TestToken(t *testing.T) {
+	t.Run("small", func(t *testing.T) { testToken(t, "") })
+	t.Run("large", func(t *testing.T) { testToken(t, strings.Repeat(" ", 2000)) })
+}
+
+// testToken puts end behind each payload.
+func testToken(t *testing.T, end string) {
 	issuer := logtotest.NewIssuer(t)
 	cfg := issuer.Config()
 	cfg.ClientIDs = []string{logtotest.ClientID}
@@ -207,10 +215,11 @@ func TestToken(t *testing.T) {
 		}
 		return strings.TrimSuffix(string(b), "}") + "," + text + "}"
 	}
-	h := func(name, text string) string { return issuer.Sign(with(header, name, text), payload) }
-	p := func(name, text string) string { return issuer.Sign(header, with(payload, name, text)) }
+	sign := func(header, payload string) string { return issuer.Sign(header, payload+end) }
+	h := func(name, text string) string { return sign(with(header, name, text), payload) }
+	p := func(name, text string) string { return sign(header, with(payload, name, text)) }
 	deep := func(n int) string { return `"x":` + strings.Repeat("[", n) + strings.Repeat("]", n) }
-	good := issuer.Sign(header, payload)
+	good := sign(header, payload)
 	parts := strings.Split(good, ".")
 	now := time.Now().Unix()
 	num := func(name string, n int64) string { return p(name, fmt.Sprintf(`"%s":%d`, name, n)) }
@@ -248,22 +257,22 @@ func TestToken(t *testing.T) {
 		{"too long", exactly(logto.MaxToken + 1), "16384 bytes"},
 
 		// Header.
-		{"header is no JSON", issuer.Sign("x", payload), "header is not"},
-		{"header is an array", issuer.Sign("[]", payload), "header is not"},
-		{"header is null", issuer.Sign("null", payload), "header is not"},
-		{"data after the header", issuer.Sign(header+"{}", payload), "header is not"},
-		{"header with a byte order mark", issuer.Sign("\ufeff"+header, payload), "header is not"},
+		{"header is no JSON", sign("x", payload), "header is not"},
+		{"header is an array", sign("[]", payload), "header is not"},
+		{"header is null", sign("null", payload), "header is not"},
+		{"data after the header", sign(header+"{}", payload), "header is not"},
+		{"header with a byte order mark", sign("\ufeff"+header, payload), "header is not"},
 		{"header is not UTF-8", h("x", "\"x\":\"\xff\""), "header is not"},
-		{"duplicate kid", issuer.Sign(with(header, "", `"kid":"x"`), payload), "header is not unambiguous JSON: a name stands twice"},
-		{"duplicate kid, escaped", issuer.Sign(with(header, "", `"\u006bid":"x"`), payload), "header is not"},
+		{"duplicate kid", sign(with(header, "", `"kid":"x"`), payload), "header is not unambiguous JSON: a name stands twice"},
+		{"duplicate kid, escaped", sign(with(header, "", `"\u006bid":"x"`), payload), "header is not"},
 		{"duplicate deep within", h("x", `"x":[{"a":1,"a":2}]`), "header is not unambiguous JSON: a name stands twice"},
 		{"escaped name", h("kid", fmt.Sprintf(`"\u006bid":%q`, issuer.KeyID())), ""},
-		{"white space", issuer.Sign(" \t\r\n"+strings.ReplaceAll(header, ",", " \n,\t")+" ", payload), ""},
+		{"white space", sign(" \t\r\n"+strings.ReplaceAll(header, ",", " \n,\t")+" ", payload), ""},
 		{"longest header", h("x", `"x":"`+strings.Repeat("x", logto.MaxHeader*3/4-len(header)-7)+`"`), ""},
-		{"header too long", h("x", `"x":"`+strings.Repeat("x", logto.MaxHeader*3/4-len(header)-6)+`"`), "2048 characters"},
-		{"white space first: tab", issuer.Sign("\t"+header, payload), ""},
-		{"white space first: line feed", issuer.Sign("\n"+header, payload), ""},
-		{"white space first: carriage return", issuer.Sign("\r"+header, payload), ""},
+		{"header too long", h("x", `"x":"`+strings.Repeat("x", logto.MaxHeader*3/4-len(header)-6)+`"`), "512 characters"},
+		{"white space first: tab", sign("\t"+header, payload), ""},
+		{"white space first: line feed", sign("\n"+header, payload), ""},
+		{"white space first: carriage return", sign("\r"+header, payload), ""},
 		{"unknown member", h("x", `"x":{"a":[1,{"b":null}]}`), ""},
 		{"x5t", h("x", `"x5t":"x"`), ""},
 		{"crit", h("x", `"crit":["exp"]`), "crit is not allowed"},
@@ -304,17 +313,17 @@ func TestToken(t *testing.T) {
 		{"KID", h("kid", fmt.Sprintf(`"KID":%q`, issuer.KeyID())), "no usable kid"},
 
 		// Payload.
-		{"payload is no JSON", issuer.Sign(header, "x"), "payload is not"},
-		{"payload is a string", issuer.Sign(header, `"x"`), "payload is not"},
-		{"payload is an array", issuer.Sign(header, "["+payload+"]"), "payload is not"},
-		{"payload is a token", issuer.Sign(header, good), "payload is not"},
-		{"data after the payload", issuer.Sign(header, payload+"x"), "payload is not"},
+		{"payload is no JSON", sign(header, "x"), "payload is not"},
+		{"payload is a string", sign(header, `"x"`), "payload is not"},
+		{"payload is an array", sign(header, "["+payload+"]"), "payload is not"},
+		{"payload is a token", sign(header, good), "payload is not"},
+		{"data after the payload", sign(header, payload+"x"), "payload is not"},
 		{"payload is not UTF-8", p("x", "\"x\":\"\xc3\x28\""), "payload is not"},
-		{"payload is cut", issuer.Sign(header, payload[:len(payload)-1]), "payload is not"},
-		{"trailing comma", issuer.Sign(header, payload[:len(payload)-1]+",}"), "payload is not"},
-		{"duplicate sub", issuer.Sign(header, with(payload, "", `"sub":"admin"`)), "payload is not unambiguous JSON: a name stands twice"},
-		{"duplicate sub, escaped", issuer.Sign(header, with(payload, "", `"s\u0075b":"admin"`)), "payload is not"},
-		{"duplicate custom claim", issuer.Sign(header, with(payload, "", `"x":1,"x":1`)), "payload is not"},
+		{"payload is cut", sign(header, payload[:len(payload)-1]), "payload is not"},
+		{"trailing comma", sign(header, payload[:len(payload)-1]+",}"), "payload is not"},
+		{"duplicate sub", sign(header, with(payload, "", `"sub":"admin"`)), "payload is not unambiguous JSON: a name stands twice"},
+		{"duplicate sub, escaped", sign(header, with(payload, "", `"s\u0075b":"admin"`)), "payload is not"},
+		{"duplicate custom claim", sign(header, with(payload, "", `"x":1,"x":1`)), "payload is not"},
 		{"duplicate in act", p("x", `"act":{"sub":"a","sub":"b"}`), "payload is not unambiguous JSON: a name stands twice"},
 		{"duplicate of many", p("x", `"x":{`+manyMembers(100)+`,"m7":1}`), "payload is not"},
 		{"half a surrogate in a name", p("x", `"\ud800":1`), "payload is not"},

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/seed-70fe37f4/logto"
@@ -24,6 +25,11 @@ func another(t *testing.T, cfg logto.Config) logto.Config {
 // Of two Logtos each has its own keys, audiences, applications and revocations: nothing of
 // one counts for the other.
 func TestTwoLogtos(t *testing.T) {
+	t.Run("small", func(t *testing.T) { testTwoLogtos(t, "") })
+	t.Run("large", func(t *testing.T) { testTwoLogtos(t, large) })
+}
+
+func testTwoLogtos(t *testing.T, pad string) {
 	type tk = logtotest.Token
 	const stagingIssuer = "https://staging.example.test/oidc"
 	first, second := logtotest.NewIssuer(t), logtotest.NewIssuer(t)
@@ -47,7 +53,7 @@ func TestTwoLogtos(t *testing.T) {
 	}
 	h := logto.Require(v)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	iss := func(iss string) map[string]any {
-		return map[string]any{"iss": iss, "iat": time.Now().Add(-2 * time.Minute).Unix()}
+		return map[string]any{"pad": pad, "iss": iss, "iat": time.Now().Add(-2 * time.Minute).Unix()}
 	}
 	issuerOfFirst := first.Endpoint() + "/oidc"
 	for _, test := range []struct {
@@ -57,14 +63,14 @@ func TestTwoLogtos(t *testing.T) {
 	}{
 		{"key of the second for the first", second.Token(tk{Claims: iss(issuerOfFirst)}), 401, "unknown_key"},
 		{"key of the first for the second", first.Token(tk{Audience: "https://staging.test", Claims: iss(stagingIssuer)}), 401, "unknown_key"},
-		{"audience of the second for the first", first.Token(tk{Audience: "https://staging.test"}), 401, "audience"},
+		{"audience of the second for the first", first.Token(tk{Audience: "https://staging.test", Claims: iss(issuerOfFirst)}), 401, "audience"},
 		{"audience of the first for the second", second.Token(tk{Claims: iss(stagingIssuer)}), 401, "audience"},
 		{"organization's token of the second", second.Token(tk{Organization: "o1", OrganizationOnly: true, Claims: iss(stagingIssuer)}), 401, "audience"},
-		{"application for the first", first.Token(tk{ClientID: "other"}), 401, "client"},
+		{"application for the first", first.Token(tk{ClientID: "other", Claims: iss(issuerOfFirst)}), 401, "client"},
 		{"revoked in the second", second.Token(tk{User: "mallory", Audience: "https://staging.test", Claims: iss(stagingIssuer)}), 401, "revoked"},
 		{"a third", second.Token(tk{Claims: iss("https://third.test/oidc")}), 401, "issuer"},
-		{"first", first.Token(tk{User: "mallory"}), 200, ""},
-		{"first, organization's", first.Token(tk{Organization: "o1", OrganizationOnly: true}), 200, ""},
+		{"first", first.Token(tk{User: "mallory", Claims: iss(issuerOfFirst)}), 200, ""},
+		{"first, organization's", first.Token(tk{Organization: "o1", OrganizationOnly: true, Claims: iss(issuerOfFirst)}), 200, ""},
 		{"second", second.Token(tk{ClientID: "other", Audience: "https://staging.test", Claims: iss(stagingIssuer)}), 200, ""},
 	} {
 		for _, again := range []string{"", ", again"} {
@@ -106,13 +112,99 @@ func TestTwoLogtosOneKeyID(t *testing.T) {
 	if err := v.Refresh(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := v.Verify(ctx, second.Token(logtotest.Token{})); err != nil {
-		t.Errorf("by its own key: %v", err)
+	for _, pad := range []string{"", large} {
+		if _, err := v.Verify(ctx, second.Token(logtotest.Token{Claims: map[string]any{"pad": pad}})); err != nil {
+			t.Errorf("by its own key: %v", err)
+		}
+		_, err = v.Verify(ctx, second.Token(logtotest.Token{Claims: map[string]any{"pad": pad, "iss": "https://staging.example.test/oidc"}}))
+		if logto.Reason(err) != "signature" {
+			t.Errorf("by the other's key of the same ID: %v", err)
+		}
 	}
-	_, err = v.Verify(ctx, second.Token(logtotest.Token{Claims: map[string]any{"iss": "https://staging.example.test/oidc"}}))
-	if logto.Reason(err) != "signature" {
-		t.Errorf("by the other's key of the same ID: %v", err)
-	}
+}
+
+// A Logto that publishes what it likes takes no user of another one's in, and keeps none out:
+// by their key IDs, before the other's key set has them or after, and in a flood.
+func TestTwoLogtosOneHostile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &service{T: t, issuer: logtotest.NewIssuer(t)}
+		hostile := logtotest.NewIssuer(t)
+		cfg := another(t, hostile.Config())
+		cfg.Logger = capture
+		good := s.issuer.Config()
+		good.Logger = nil
+		var err error
+		if s.v, err = logto.New(cfg, good); err != nil {
+			t.Fatal(err)
+		}
+		publish := func() { // the other's newest key ID for a key of its own
+			hostile.Fail(logtotest.Body("", strings.Replace(hostile.KeySet(), hostile.KeyID(), s.issuer.KeyID(), 1)))
+			time.Sleep(logto.FetchPause)
+			if err := s.v.Refresh(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		forged := func() string {
+			return hostile.Token(logtotest.Token{Header: map[string]any{"kid": s.issuer.KeyID()}, Claims: map[string]any{"pad": large}})
+		}
+		verify := func(name string) {
+			t.Helper()
+			if _, err := s.v.Verify(ctx, s.issuer.Token(logtotest.Token{User: name, Claims: map[string]any{"pad": large}})); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		publish()
+		if _, err := s.v.Verify(ctx, forged()); logto.Reason(err) != "signature" {
+			t.Errorf("forged: %v", err)
+		}
+		verify("published by both")
+		s.flood()
+		verify("in a flood")
+		if _, err := s.v.Verify(ctx, logtotest.BadSignature(forged())); logto.Reason(err) != "key_not_yet_known" {
+			t.Errorf("forged by nobody, in a flood: %v", err)
+		}
+
+		time.Sleep(logto.FetchPause)
+		s.issuer.Fail(logtotest.Body("", s.issuer.KeySet()))
+		s.issuer.Rotate("ES384")
+		publish()
+		s.issuer.Fail(nil)
+		time.Sleep(logto.FetchPause)
+		verify("of a key that only the hostile one is known to publish")
+		time.Sleep(logto.FetchTime)
+	})
+}
+
+// Of a large token that one Logto's key has signed, and which names another, it is a key of
+// the other that counts, though it came later and by the same ID.
+func TestTwoLogtosOneKeyIDLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, second := logtotest.NewIssuer(t), logtotest.NewIssuer(t)
+		cfg := first.Config()
+		cfg.Logger = capture
+		v, err := logto.New(cfg, another(t, second.Config()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := v.Refresh(ctx); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(logto.FetchPause)
+		second.Fail(logtotest.Body("", strings.Replace(second.KeySet(), second.KeyID(), first.KeyID(), 1)))
+		named := func(from *logtotest.Issuer, pad string) string {
+			return from.Token(logtotest.Token{Header: map[string]any{"kid": first.KeyID()},
+				Claims: map[string]any{"iss": "https://staging.example.test/oidc", "pad": pad}})
+		}
+		if _, err := v.Verify(ctx, named(first, large)); logto.Reason(err) != "signature" {
+			t.Errorf("by the key of the first: %v", err)
+		}
+		for _, pad := range []string{"", large} {
+			if _, err := v.Verify(ctx, named(second, pad)); err != nil {
+				t.Errorf("by the key of the second: %v", err)
+			}
+		}
+		time.Sleep(logto.FetchTime)
+	})
 }
 
 // fetchKeys is the key set that an issuer publishes.

@@ -155,7 +155,7 @@ func TestDefaultCacheSize(t *testing.T) {
 
 // A token that another key has verified anew takes the place that it had.
 func TestCacheWeightAfterNewKey(t *testing.T) {
-	inBubble(t, func(s *service) {
+	bubble(t, "", func(s *service) {
 		s.issuer.Rotate("RS256")
 		token := s.token()
 		s.verify(token, nil, 0, 1)

@@ -5,8 +5,10 @@ package logto
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/seed-70fe37f4/logto/internal/jwk"
@@ -56,7 +58,7 @@ func (t *verified) known() *Claims {
 // that the signature had been verified before. Of the refused, those that were revoked
 // have a result: it is known whose they were.
 func (v *Verifier) verify(ctx context.Context, token string, known *verified) (_ *verified, remembered bool, _ error) {
-	if err := checkForm(token, accessToken); err != nil {
+	if err := checkForm(token); err != nil {
 		return nil, false, err
 	}
 	var sum tokenSum
@@ -93,24 +95,126 @@ func (v *Verifier) judge(t *verified) (*verified, error) {
 	return t, err
 }
 
-// verifyAnew is the way of a token that [checkForm] has let pass, up to its signature.
-func (v *Verifier) verifyAnew(ctx context.Context, token string, sum tokenSum, want kind) (*verified, error) {
-	p, err := v.read(ctx, token, want)
+// maxCheap is the size, in bytes, up to which a token is read before its signature is
+// checked: who sends an expired one, or one for another API, then costs next to nothing.
+// Logto's tokens have about 700. To read 16 KiB of junk, which anybody may send, would cost
+// as much as three checks of a signature.
+const maxCheap = 2 << 10
+
+// verifyAnew is the way of a token that [checkForm] has let pass, up to its signature. It
+// alone makes a verified.
+func (v *Verifier) verifyAnew(ctx context.Context, token string, sum tokenSum, want kind) (_ *verified, err error) {
+	p, err := parse(token, want)
 	if err != nil {
 		return nil, err
 	}
-	from := v.tenantOf(p.claims.issuer)
+	var signedBy *jwk.Key
+	if len(token) > maxCheap {
+		var same *verified
+		if signedBy, same, err = v.signer(ctx, sum, p); same != nil || err != nil {
+			return same, err
+		}
+		if signedBy == nil {
+			if err = v.beforeReading(p.keyID); err != nil {
+				return nil, err
+			}
+			defer func() {
+				if err != nil {
+					v.unsigned.add(1)
+				}
+			}()
+		}
+	}
+	claims, err := want.claims(p.payload)
+	if err != nil {
+		return nil, err
+	}
+	from := v.tenantOf(claims.issuer)
 	if from == nil {
-		return nil, v.wrongIssuer(p.claims.issuer)
+		return nil, v.wrongIssuer(claims.issuer)
 	}
-	if err := want.expects(from, p.claims); err != nil {
+	if err := want.expects(from, claims); err != nil {
 		return nil, err
 	}
-	key, err := v.keyFor(ctx, from, p.claims, p.keyID)
+	key, err := v.keyFor(ctx, from, claims, p.keyID)
 	if err != nil {
 		return nil, err
 	}
-	return v.checkSignature(ctx, token, sum, p, from, key)
+	if key != signedBy {
+		if same, err := v.checkSignature(ctx, sum, p, key); same != nil || err != nil {
+			return same, err
+		}
+	}
+	if sum == (tokenSum{}) {
+		sum = sumOf(token)
+	}
+	return &verified{claims: claims, from: from, key: key, sum: sum}, nil
+}
+
+// signer is the published key that has signed a token, whosever it is: nothing of the token
+// is read. It is nil if no such key is known. Of the only Logto the key that a token names
+// either has signed it, or that is the refusal. Among several, of which one may publish what
+// it likes, that depends on which of them the token is from.
+func (v *Verifier) signer(ctx context.Context, sum tokenSum, p parsed) (by *jwk.Key, same *verified, _ error) {
+	for _, t := range v.tenants {
+		now := time.Now()
+		if t.keys.live(now).published()[p.keyID] == nil {
+			continue
+		}
+		key, err := t.keys.key(ctx, p.keyID, now)
+		if err != nil {
+			continue // it was withdrawn just now: what is said of that depends on the token
+		}
+		same, err := v.checkSignature(ctx, sum, p, key)
+		switch {
+		case same != nil:
+			return nil, same, nil
+		case err == nil:
+			return key, nil, nil
+		case len(v.tenants) == 1:
+			return nil, nil, err
+		}
+	}
+	return nil, nil, nil
+}
+
+// maxUnsigned is how many large tokens are read, and refused, in a second, of which no known
+// key has signed any: to say why. A flood of them takes 4 % of a CPU at most.
+const maxUnsigned = 100
+
+// beforeReading is for such a token. When enough of them have been refused in this second it
+// is a 503, and its key is looked for meanwhile.
+func (v *Verifier) beforeReading(id string) error {
+	if v.unsigned.add(0) < maxUnsigned {
+		return nil
+	}
+	now := time.Now()
+	var e *refusal.Refusal
+	for _, t := range v.tenants {
+		e = t.keys.later(id, now)
+	}
+	if e.Reason == reasonNewKey {
+		e.Text = fmt.Sprintf("no key that is known has signed this token, and it was not read, for it has over %d bytes: too many such tokens come", maxCheap)
+	}
+	return e
+}
+
+// perSecond counts what happens in the running second.
+type perSecond struct {
+	mu    sync.Mutex
+	since time.Time
+	n     int
+}
+
+// add counts n more, and returns how many there are.
+func (p *perSecond) add(n int) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now := time.Now(); now.Sub(p.since) >= time.Second {
+		p.since, p.n = now, 0
+	}
+	p.n += n
+	return p.n
 }
 
 // verdict says whether a verified token is still good now. It is asked last, of
@@ -156,10 +260,11 @@ const (
 	minQueue = 1024
 )
 
-// checkSignature alone makes a verified. As many signature checks run at once as
-// there are CPUs, and so many wait: who sends forged signatures takes nobody's time but
-// that of other new tokens.
-func (v *Verifier) checkSignature(ctx context.Context, token string, sum tokenSum, p parsed, from *tenant, key *jwk.Key) (*verified, error) {
+// checkSignature is an error if the key hasn't signed the token. As many signature checks
+// run at once as there are CPUs, and so many wait: who sends forged signatures takes
+// nobody's time but that of other new tokens. same is this token where another request has
+// verified it meanwhile.
+func (v *Verifier) checkSignature(ctx context.Context, sum tokenSum, p parsed, key *jwk.Key) (same *verified, _ error) {
 	if !key.Allows(p.algorithm) {
 		return nil, refusal.New(reasonAlgorithm, "the token says it was signed with %s, its key %s is for %s",
 			quote.String(p.algorithm), quote.String(p.keyID), strings.Join(key.Algorithms(), " or "))
@@ -173,7 +278,6 @@ func (v *Verifier) checkSignature(ctx context.Context, token string, sum tokenSu
 	}
 	defer v.leave()
 	if waited {
-		// Meanwhile another request may have had the answer.
 		if same := v.tokens.again(sum); same != nil && same.key == key {
 			return same, nil
 		}
@@ -181,10 +285,7 @@ func (v *Verifier) checkSignature(ctx context.Context, token string, sum tokenSu
 	if !key.Verify(p.algorithm, p.signingInput, p.signature) {
 		return nil, errSignature
 	}
-	if sum == (tokenSum{}) {
-		sum = sumOf(token)
-	}
-	return &verified{claims: p.claims, from: from, key: key, sum: sum}, nil
+	return nil, nil
 }
 
 // enter takes a place among the signature checks, and tells whether it had to wait. Where
@@ -214,22 +315,6 @@ func (v *Verifier) enter(ctx context.Context) (waited bool, err error) {
 func (v *Verifier) leave() {
 	<-v.signatures
 	runtime.Gosched()
-}
-
-// maxCheap is the size, in bytes, from which on a token is read in a place of the
-// signature checks: 16 KiB of junk, which anybody may send, cost as much to read as half
-// of one. Logto's tokens have about 700.
-const maxCheap = 2 << 10
-
-// read is [parse], in its turn.
-func (v *Verifier) read(ctx context.Context, token string, want kind) (parsed, error) {
-	if len(token) > maxCheap {
-		if _, err := v.enter(ctx); err != nil {
-			return parsed{}, err
-		}
-		defer v.leave()
-	}
-	return parse(token, want)
 }
 
 // checkTimes applies exp, nbf and iat with the same leeway on all sides: a token

@@ -3,6 +3,7 @@ package logto_test
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -290,11 +291,9 @@ func TestLargeTokenAndFullQueue(t *testing.T) {
 		if _, err := s.v.Verify(ctx, large); logto.Reason(err) != "overload" {
 			t.Errorf("error %v, want overload", err)
 		}
-		header, _, _ := strings.Cut(forged, ".")
 		for size, reason := range map[int]string{2048: "malformed", 2049: "overload"} {
-			junk := header + "." + strings.Repeat("A", size-len(header)-4) + ".AA"
-			if _, err := s.v.Verify(ctx, junk); len(junk) != size || logto.Reason(err) != reason {
-				t.Errorf("junk of %d bytes: error %v, want %s", len(junk), err, reason)
+			if _, err := s.v.Verify(ctx, unsigned(goodHeader(s.issuer), "x", size)); logto.Reason(err) != reason {
+				t.Errorf("junk of %d bytes: error %v, want %s", size, err, reason)
 			}
 		}
 		free()
@@ -346,32 +345,196 @@ func TestLeavingTheQueue(t *testing.T) {
 	})
 }
 
-// A large token is read in its turn among the signature checks: junk of 16 KiB takes
-// nobody's time but that of other new tokens. A small one is refused at once.
-func TestLargeTokensAreReadInTurn(t *testing.T) {
+// unsigned is a token of the given size in bytes, with white space behind its header and its
+// payload and a signature of zeros.
+func unsigned(header, payload string, size int) string {
+	for ; ; header += " " {
+		rest := size - len(b64([]byte(header))) - len("..") - 128
+		if rest%4 == 1 { // no base64 has such a length
+			continue
+		}
+		payload += strings.Repeat(" ", rest*3/4-len(payload))
+		return b64([]byte(header)) + "." + b64([]byte(payload)) + "." + b64(make([]byte, 96))
+	}
+}
+
+// Of a large token whose key is published nothing is read before the signature: whatever
+// stands in it, it is the signature that refuses. A small one is told what is wrong with it.
+func TestSignatureOfLargeTokenFirst(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	v := newVerifier(t, issuer.Config())
+	if err := v.Refresh(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct{ payload, reason string }{
+		"no JSON":          {"x", "malformed"},
+		"no claims":        {"{}", "malformed"},
+		"another issuer":   {strings.Replace(goodPayload(issuer), issuer.Endpoint(), "https://evil.test", 1), "issuer"},
+		"another audience": {strings.Replace(goodPayload(issuer), logtotest.Audience, "https://evil.test", 1), "audience"},
+		"expired":          {strings.Replace(goodPayload(issuer), `"exp":`, `"exp":1,"x":`, 1), "expired"},
+		"good":             {goodPayload(issuer), "signature"},
+	} {
+		for size, want := range map[int]string{2048: test.reason, 2049: "signature", 16 << 10: "signature"} {
+			token := unsigned(goodHeader(issuer), test.payload, size)
+			if _, err := v.Verify(ctx, token); logto.Reason(err) != want || len(token) != size {
+				t.Errorf("%s, %d bytes: error %v, want %s", name, len(token), err, want)
+			}
+		}
+	}
+}
+
+// junk is a large token by a key that nobody has published, and no JSON.
+func (s *service) junk() string {
+	return unsigned(strings.Replace(goodHeader(s.issuer), s.issuer.KeyID(), "nobody's", 1), "x", 16<<10)
+}
+
+// flood sends junk until no more of it is read in this second.
+func (s *service) flood() {
+	s.Helper()
+	for i := range logto.MaxUnsigned {
+		if _, err := s.v.Verify(ctx, s.junk()); logto.Reason(err) != "malformed" {
+			s.Fatalf("junk %d: error %v", i, err)
+		}
+	}
+	if _, err := s.v.Verify(ctx, s.junk()); !errors.Is(err, logto.ErrUnavailable) {
+		s.Fatalf("junk after that: error %v", err)
+	}
+}
+
+// Of large tokens by unknown keys so many are read in a second. That refuses nobody whose key
+// is known, and has the others' keys looked for.
+func TestFloodOfLargeTokens(t *testing.T) {
+	t.Run("told apart", func(t *testing.T) {
+		bubble(t, large, func(s *service) {
+			remembered := s.token()
+			s.verify(remembered, nil, 0, 1)
+			s.flood()
+			synctest.Wait() // for the fetch that junk began
+			fetches := s.issuer.Fetches()
+			_, err := s.v.Verify(ctx, s.junk())
+			if logto.Reason(err) != "key_not_yet_known" || !strings.Contains(err.Error(), "over 2048 bytes") {
+				t.Errorf("error %v", err)
+			}
+			if retry := logto.AnswerTo(httptest.NewRequest("GET", "/", nil), err).Header.Get("Retry-After"); retry != "10" {
+				t.Errorf("Retry-After %s", retry)
+			}
+			s.verify(remembered, nil, 0, fetches)
+			s.verify(s.issuer.Token(logtotest.Token{User: "next", Claims: map[string]any{"pad": large}}), nil, 0, fetches)
+			s.verify(logtotest.BadSignature(s.token()), logto.ErrInvalidToken, 0, fetches)
+			s.verify(s.issuer.Token(logtotest.Token{Header: map[string]any{"kid": "small"}, Audience: "https://other.test"}), logto.ErrInvalidToken, 0, fetches)
+
+			time.Sleep(time.Second - time.Nanosecond)
+			if _, err := s.v.Verify(ctx, s.junk()); !errors.Is(err, logto.ErrUnavailable) {
+				t.Errorf("in the same second: error %v", err)
+			}
+			time.Sleep(time.Nanosecond)
+			s.flood()
+		})
+	})
+	t.Run("a key is rotated in", func(t *testing.T) {
+		bubble(t, large, func(s *service) {
+			s.verify(s.token(), nil, 0, 1)
+			s.issuer.Rotate("ES384")
+			s.flood()
+			synctest.Wait() // for the fetch that junk began
+			s.verify(s.token(), nil, 0, 2)
+		})
+	})
+	t.Run("there is no key set", func(t *testing.T) {
+		bubble(t, large, func(s *service) {
+			s.issuer.Fail(logtotest.Status(500))
+			for second := range 5 {
+				s.flood()
+				synctest.Wait()
+				if n := s.issuer.Fetches(); n != second+1 {
+					t.Errorf("%d fetches in second %d", n, second+1)
+				}
+				time.Sleep(time.Second)
+			}
+			s.flood()
+			synctest.Wait()
+			if _, err := s.v.Verify(ctx, s.junk()); logto.Reason(err) != "keys_unavailable" {
+				t.Errorf("error %v", err)
+			}
+			s.issuer.Fail(nil)
+			time.Sleep(time.Second)
+			s.flood()
+			synctest.Wait()
+			s.verify(s.token(), nil, 0, 7)
+		})
+	})
+	t.Run("who waits for a key is none of it", func(t *testing.T) {
+		bubble(t, large, func(s *service) {
+			keySet := s.issuer.KeySet()
+			s.issuer.Fail(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				time.Sleep(500 * time.Millisecond)
+				_, _ = io.WriteString(w, keySet)
+			}))
+			var wg sync.WaitGroup
+			for range 5 * logto.MaxUnsigned {
+				token := s.token()
+				wg.Go(func() {
+					if _, err := s.v.Verify(ctx, token); err != nil {
+						s.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+		})
+	})
+}
+
+// With several Logtos each one's keys are looked for.
+func TestFloodOfLargeTokensForTwo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &service{T: t, issuer: logtotest.NewIssuer(t)}
+		second := logtotest.NewIssuer(t)
+		cfg := s.issuer.Config()
+		cfg.Logger = capture
+		var err error
+		if s.v, err = logto.New(cfg, another(t, second.Config())); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.v.Refresh(ctx); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		second.Rotate("ES384")
+		s.flood()
+		synctest.Wait()
+		token := second.Token(logtotest.Token{Claims: map[string]any{"iss": "https://staging.example.test/oidc", "pad": large}})
+		if _, err := s.v.Verify(ctx, token); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(logto.FetchTime)
+	})
+}
+
+// A key that is replaced under its ID is found out as by small tokens: large ones, too, have
+// the key set refreshed.
+func TestLargeTokensRefresh(t *testing.T) {
 	inBubble(t, func(s *service) {
 		s.verify(s.token(), nil, 0, 1)
-		free := s.v.OccupyChecks()
-		junk := func(n int) string {
-			return b64([]byte(goodHeader(s.issuer))) + "." + b64([]byte(`{"x":"`+strings.Repeat("x", n)+`"}`)) + "." + b64(make([]byte, 96))
-		}
-		s.verify(junk(1000), logto.ErrInvalidToken, 0, 1)
-		done := make(chan error)
-		go func() {
-			_, err := s.v.Verify(ctx, junk(2000))
-			done <- err
-		}()
-		time.Sleep(time.Second)
+		other := logtotest.New(s.issuer.Endpoint())
+		s.issuer.Fail(logtotest.Body("application/json", strings.Replace(other.KeySet(), other.KeyID(), s.issuer.KeyID(), 1)))
+		token := other.Token(logtotest.Token{ExpiresIn: 1000 * time.Hour, Header: map[string]any{"kid": s.issuer.KeyID()}, Claims: map[string]any{"pad": s.pad}})
+		time.Sleep(logto.StaleAge)
+		s.verify(token, logto.ErrInvalidToken, 0, 2) // by the key of before, and the key set is fetched behind it
 		synctest.Wait()
-		select {
-		case err := <-done:
-			t.Errorf("read at once: %v", err)
-		default:
-		}
-		free()
-		if err := <-done; !errors.Is(err, logto.ErrInvalidToken) {
+		s.verify(token, nil, 0, 2)
+	})
+}
+
+// That a key was withdrawn is found out by the token that comes with it, whatever its size.
+func TestKeyWithdrawnAtLastRefresh(t *testing.T) {
+	inBubble(t, func(s *service) {
+		token := s.token()
+		s.verify(s.issuer.Token(logtotest.Token{User: "another"}), nil, 0, 1)
+		time.Sleep(logto.WaitAge)
+		s.issuer.Rotate("ES384")
+		s.issuer.RemovePrevious()
+		if _, err := s.v.Verify(ctx, token); logto.Reason(err) != "unknown_key" {
 			t.Errorf("error %v", err)
 		}
-		(s.v.OccupyChecks())() // its place is given back
 	})
 }

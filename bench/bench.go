@@ -199,11 +199,11 @@ var BadTokens = []Bad{
 	}},
 }
 
-// Junk is what is dear to read: tokens of 16 KiB that come as far as the signature, which
-// has one byte, or are refused before. Each names the published key.
+// Junk is what is dear to read: tokens of the given size that name a key, and come as far as
+// the signature, which has one byte, or are refused before.
 var Junk = []struct {
 	Name  string
-	Token func(i *Issuer) string
+	Token func(i *Issuer, keyID string, size int) string
 }{
 	{"members", junkPayload(func(k int) string { return fmt.Sprintf(`"%s":1,`, short(k)) })},
 	{"members in an object", junkWithin(`"x":{`, func(k int) string { return fmt.Sprintf(`"%s":1,`, short(k)) }, `"":1}`)},
@@ -264,24 +264,37 @@ var Junk = []struct {
 	{"white space", junkWithin(``, func(int) string { return " \t" }, `"x":1`)},
 	{"white space between", junkWithin(`"x":[`, func(int) string { return "1 , " }, `1]`)},
 	{"literals", junkWithin(`"x":[`, func(int) string { return "null," }, `1]`)},
-	{"header members", func(i *Issuer) string {
+	{"header members", func(i *Issuer, keyID string, size int) string {
+		rest := `"alg":"ES384","typ":"at+jwt","kid":"` + keyID + `"}`
 		var b strings.Builder
-		for k := 0; b.Len() < 1400; k++ {
+		for k := 0; b.Len()+len(rest) < maxHeader*3/4-8; k++ {
 			fmt.Fprintf(&b, `"%s\n":1,`, short(k))
 		}
-		return b64(`{`+b.String()+`"alg":"ES384","typ":"at+jwt","kid":"`+i.KeyID()+`"}`) + "." + b64(strings.Repeat(" ", 10_000)) + ".AA"
+		return b64(`{`+b.String()+rest) + "." + b64(strings.Repeat(" ", (size-maxHeader)*3/4-8)) + ".AA"
 	}},
-	{"signature", func(i *Issuer) string {
-		token := i.Token(logtotest.Token{})
-		token = token[:strings.LastIndexByte(token, '.')+1]
-		return token + strings.Repeat("A", (maxJunk-len(token))&^3)
+	{"signature", func(i *Issuer, keyID string, size int) string {
+		token := junkWithin(`"x":"`, func(int) string { return "" }, `"`)(i, keyID, size)
+		return token + strings.Repeat("A", (size-len(token)-2)&^3)
 	}},
 }
 
-const maxJunk = 16 << 10
+// JunkKinds are the sizes in which junk is measured: the largest that is read before the
+// signature is looked at, and the largest that is looked at, by a key that is published
+// and by one that nobody knows.
+var JunkKinds = []struct {
+	Name  string
+	Bytes int
+	KeyID func(i *Issuer) string
+}{
+	{"2KiB", 2 << 10, (*Issuer).KeyID},
+	{"16KiB", 16 << 10, (*Issuer).KeyID},
+	{"16KiB-unknown-key", 16 << 10, func(*Issuer) string { return strings.Repeat("x", 43) }},
+}
 
-// padding is for what is bounded by itself.
-var padding = `"x":[` + strings.Repeat(`{},`, 2600) + `1],`
+const maxHeader = 512 // characters, of which more are not read
+
+// padding stands for what fills a third of a token, for what is bounded by itself.
+const padding = "<padding>"
 
 // short gives names of one or two bytes.
 func short(k int) string {
@@ -294,15 +307,16 @@ func short(k int) string {
 
 func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-func junkPayload(member func(k int) string) func(*Issuer) string {
+func junkPayload(member func(k int) string) func(*Issuer, string, int) string {
 	return junkWithin("", member, `"":1`)
 }
 
 // junkWithin puts as many of one thing into a token as fit, before all else of it, which
 // has no member that this one sets.
-func junkWithin(before string, one func(k int) string, after string) func(*Issuer) string {
-	return func(i *Issuer) string {
-		header := b64(`{"alg":"ES384","typ":"at+jwt","kid":"`+i.KeyID()+`"}`) + "."
+func junkWithin(before string, one func(k int) string, after string) func(*Issuer, string, int) string {
+	return func(i *Issuer, keyID string, size int) string {
+		header := b64(`{"alg":"ES384","typ":"at+jwt","kid":"`+keyID+`"}`) + "."
+		before := strings.Replace(before, padding, `"x":[`+strings.Repeat(`{},`, size/6)+`1],`, 1)
 		now := time.Now().Unix()
 		rest := ""
 		for _, claim := range []struct{ name, value string }{
@@ -313,7 +327,7 @@ func junkWithin(before string, one func(k int) string, after string) func(*Issue
 				rest += `,"` + claim.name + `":` + claim.value
 			}
 		}
-		room := (maxJunk-len(header)-len(".AA"))/4*3 - len("{"+before+after+rest+"}")
+		room := (size-len(header)-len(".AA"))/4*3 - len("{"+before+after+rest+"}")
 		var b strings.Builder
 		for k := 0; ; k++ {
 			s := one(k)

@@ -63,20 +63,29 @@ func TestKeySets(t *testing.T) {
 	}
 }
 
-// Junk is as long as a token may be, and is read as far as it is meant to.
+// Junk is as long as it is meant to be, and is read as far as it is meant to.
 func TestJunk(t *testing.T) {
 	i := NewIssuer("ES384", 1)
 	t.Cleanup(i.Close)
 	c := start(t, Contestants[0], i)
+	c.accepts(t, []string{i.Token(logtotest.Token{})})
 	for _, junk := range Junk {
-		token := junk.Token(i)
-		if len(token) > maxJunk || len(token) < maxJunk*3/4 {
-			t.Errorf("%s: %d bytes", junk.Name, len(token))
-		}
-		_, err := c.Verify(t.Context(), token)
-		t.Logf("%-35s %.150v", junk.Name, err)
-		if reason := logto.Reason(err); reason != "signature" && reason != "malformed" && reason != "audience" && reason != "issuer" {
-			t.Errorf("%s: error %v", junk.Name, err)
+		for _, kind := range JunkKinds {
+			token := junk.Token(i, kind.KeyID(i), kind.Bytes)
+			if len(token) > kind.Bytes || len(token) < kind.Bytes*3/4 {
+				t.Errorf("%s, %s: %d bytes", junk.Name, kind.Name, len(token))
+			}
+			_, err := c.Verify(t.Context(), token)
+			t.Logf("%-35s %-17s %.150v", junk.Name, kind.Name, err)
+			switch reason := logto.Reason(err); reason {
+			case "signature":
+			case "malformed", "audience", "issuer", "unknown_key", "key_not_yet_known":
+				if kind.Name == "16KiB" {
+					t.Errorf("%s, %s: read before its signature: %v", junk.Name, kind.Name, err)
+				}
+			default:
+				t.Errorf("%s, %s: error %v", junk.Name, kind.Name, err)
+			}
 		}
 	}
 }
