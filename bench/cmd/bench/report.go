@@ -148,6 +148,15 @@ func (r *report) targets(t *table) {
 	}
 	growth := r.median("RefuseHTTP/ES384/garbage-16KiB/"+ours, "B/op") - r.median("RefuseHTTP/ES384/garbage-1KiB/"+ours, "B/op")
 	row("allocated more for 16 KiB of garbage than for 1 KiB", "0 B", whole(growth)+" B", growth <= 16)
+	for _, kind := range bench.JunkKinds {
+		worst, name := 0.0, ""
+		for _, junk := range bench.Junk {
+			if ns := r.median("Junk/"+strings.ReplaceAll(junk.Name, " ", "-")+"/"+kind.Name, "ns/op"); ns > worst {
+				worst, name = ns, junk.Name
+			}
+		}
+		row("the worst junk, "+spaced(kind.Name)+", before a signature", "≤ 30 µs", duration(worst)+", "+name, worst > 0 && worst <= 30_000)
+	}
 	memory := r.medianOn(2, "Memory", "MiB")
 	row("memory of "+whole(float64(r.live))+" remembered tokens", "≤ 12 MiB", digits(memory)+" MiB", memory <= 12)
 }
