@@ -21,7 +21,6 @@ const (
 	MaxRetryAfter, MaxStuck, GiveUpTime = maxRetryAfter, maxStuck, giveUpTime
 	MaxToken, MaxKeyID, MaxBody         = maxToken, jwk.MaxKeyID, maxBody
 	MaxHeader                           = maxHeader
-	MaxUnsigned                         = maxUnsigned
 	MaxDepth                            = strictjson.MaxDepth
 )
 

@@ -171,6 +171,11 @@ func TestTwoLogtosOneHostile(t *testing.T) {
 		s.issuer.Fail(nil)
 		time.Sleep(logto.FetchPause)
 		verify("of a key that only the hostile one is known to publish")
+
+		time.Sleep(logto.WaitAge)
+		hostile.Fail(nil)
+		s.flood()
+		verify("of a key that the hostile one withdraws, in a flood")
 		time.Sleep(logto.FetchTime)
 	})
 }

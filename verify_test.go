@@ -391,7 +391,7 @@ func (s *service) junk() string {
 // flood sends junk until no more of it is read in this second.
 func (s *service) flood() {
 	s.Helper()
-	for i := range logto.MaxUnsigned {
+	for i := range 100 {
 		if _, err := s.v.Verify(ctx, s.junk()); logto.Reason(err) != "malformed" {
 			s.Fatalf("junk %d: error %v", i, err)
 		}
@@ -471,7 +471,7 @@ func TestFloodOfLargeTokens(t *testing.T) {
 				_, _ = io.WriteString(w, keySet)
 			}))
 			var wg sync.WaitGroup
-			for range 5 * logto.MaxUnsigned {
+			for range 500 {
 				token := s.token()
 				wg.Go(func() {
 					if _, err := s.v.Verify(ctx, token); err != nil {
