@@ -172,8 +172,8 @@ func TestSchemes(t *testing.T) {
 		{"Basic x,xbearer", 401, "no_token"},
 		{"Basic x,", 401, "no_token"},
 		// So far, and no farther, a line is looked through.
-		{"Basic " + strings.Repeat("x", 16<<10-13) + ",bearer", 400, "malformed_request"},
-		{"Basic " + strings.Repeat("x", 16<<10-12) + ",bearer", 401, "no_token"},
+		{"Basic " + strings.Repeat("x", 2<<10-13) + ",bearer", 400, "malformed_request"},
+		{"Basic " + strings.Repeat("x", 2<<10-12) + ",bearer", 401, "no_token"},
 	} {
 		check(test.line, test.status, test.reason)
 	}

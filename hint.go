@@ -180,7 +180,7 @@ func unknownKey(id string) error {
 	return refusal.New(reasonUnknownKey, "the key set has no key %s: the token is from another Logto, or its key was rotated out", quote.String(id))
 }
 
-func keyNotYetKnown(id string, wait time.Duration) error {
+func keyNotYetKnown(id string, wait time.Duration) *refusal.Refusal {
 	e := refusal.New(reasonNewKey, "the key set has no key %s, and is not newer than the token: the key may be a new one", quote.String(id))
 	e.RetryAfter = wait
 	return e

@@ -164,6 +164,21 @@ func (c *keyCache) key(ctx context.Context, id string, issued time.Time) (*jwk.K
 	return key, nil
 }
 
+// known returns the key with the given ID, nil if the key set has none that may be used, and
+// waits for nothing. fresh tells that key wouldn't, either.
+func (c *keyCache) known(id string) (key *jwk.Key, fresh bool) {
+	now := time.Now()
+	set := c.live(now)
+	if key = set.published()[id]; key == nil {
+		return nil, false
+	}
+	age := set.age(now)
+	if age >= set.due {
+		c.fetch(now, forRefresh)
+	}
+	return key, age < waitAge
+}
+
 // live returns the key set if it may be used.
 func (c *keyCache) live(now time.Time) *keySet {
 	if set := c.set.Load(); set != nil && set.age(now) < deadAge {
@@ -234,17 +249,6 @@ func (c *keyCache) waitFor(ctx context.Context, id string, issued, asked time.Ti
 			return nil, c.absent(id, issued, time.Now())
 		}
 	}
-}
-
-// later starts the fetch for a key that isn't there, and waits for none. Of a token that
-// nobody has read nothing is proven: the error is always a 503.
-func (c *keyCache) later(id string, now time.Time) *refusal.Refusal {
-	why := forUnknown
-	if c.live(now) == nil {
-		why = forAny
-	}
-	c.fetch(now, why)
-	return refusal.Of(c.absent(id, now, now))
 }
 
 // absent is the error for a key that isn't there: a 401 only if that is proven. In an

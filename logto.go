@@ -149,7 +149,7 @@ type Verifier struct {
 	challenges map[string]string
 	signatures chan struct{} // bounds the signature checks that run at once
 	queued     chan struct{} // bounds those that wait
-	unsigned   perSecond     // refusals of large tokens that were read though no key was known for them
+	unsigned   perSecond     // large tokens that were read though no known key has signed them
 	log        *loglimit.Log
 }
 

@@ -1,11 +1,15 @@
 package logto_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,6 +124,104 @@ func TestTwoLogtosOneKeyID(t *testing.T) {
 		if logto.Reason(err) != "signature" {
 			t.Errorf("by the other's key of the same ID: %v", err)
 		}
+	}
+}
+
+// Promise 1: a Logto that hangs delays nobody whose token is of another, though it has the
+// same key IDs. That which a token is of, delays it once.
+func TestPromise1OneOfSeveralHangs(t *testing.T) {
+	for _, pad := range []string{"", large} {
+		for name, stale := range map[string]bool{"another": false, "all": true} {
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					issuer := logtotest.NewIssuer(t)
+					cfg := issuer.Config()
+					cfg.Logger = nil
+					other, hangs := logtotest.NewIssuer(t), another(t, issuer.Config())
+					if !stale {
+						hangs.HTTPClient = other.Config().HTTPClient
+						other.Fail(logtotest.Body("", issuer.KeySet()))
+					}
+					hangs.Logger = capture
+					v, err := logto.New(hangs, cfg)
+					if err != nil {
+						t.Fatal(err)
+					}
+					verify := func(name string) time.Duration {
+						t.Helper()
+						start := time.Now()
+						token := issuer.Token(logtotest.Token{User: name, ExpiresIn: 1000 * time.Hour, Claims: map[string]any{"pad": pad}})
+						if _, err := v.Verify(ctx, token); err != nil {
+							t.Errorf("%s: %v", name, err)
+						}
+						return time.Since(start)
+					}
+					if err := v.Refresh(ctx); err != nil {
+						t.Fatal(err)
+					}
+					if other.Fail(logtotest.Hang()); stale {
+						issuer.Fail(logtotest.Hang())
+						time.Sleep(logto.WaitAge)
+					}
+					for range 7 {
+						if d := verify("warm"); !stale && d != 0 {
+							t.Errorf("delayed by %v", d)
+						}
+						synctest.Wait()
+						time.Sleep(logto.StaleAge)
+					}
+					for k := range 100 {
+						if d := verify(fmt.Sprint(k)); d > logto.MaxWait || !stale && d != 0 {
+							t.Errorf("delayed by %v", d)
+						}
+						time.Sleep(200 * time.Millisecond)
+					}
+					time.Sleep(2 * logto.FetchTime)
+				})
+			})
+		}
+	}
+}
+
+// A token of a known key that isn't checked, for its sender left or the queue is full, says so
+// among several Logtos, too.
+func TestSeveralLogtosNotChecked(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	for _, pad := range []string{"", large} {
+		synctest.Test(t, func(t *testing.T) {
+			issuer := logtotest.NewIssuer(t)
+			cfg := issuer.Config()
+			cfg.Logger = capture
+			v, err := logto.New(cfg, another(t, logtotest.NewIssuer(t).Config()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := v.Refresh(ctx); err != nil {
+				t.Fatal(err)
+			}
+			s := &service{T: t, issuer: issuer, v: v}
+			s.flood()
+			free := v.OccupyChecks()
+			token := issuer.Token(logtotest.Token{Claims: map[string]any{"pad": pad}})
+			left, leave := context.WithCancel(ctx)
+			leave()
+			if _, err := v.Verify(left, token); logto.Reason(err) != "canceled" {
+				t.Errorf("left: %v", err)
+			}
+			waiting, stop := context.WithCancel(ctx)
+			var wg sync.WaitGroup
+			for range 1024 {
+				wg.Go(func() { _, _ = v.Verify(waiting, logtotest.BadSignature(token)) })
+			}
+			synctest.Wait()
+			if _, err := v.Verify(ctx, token); logto.Reason(err) != "overload" {
+				t.Errorf("the queue is full: %v", err)
+			}
+			stop()
+			wg.Wait()
+			free()
+			time.Sleep(logto.FetchTime)
+		})
 	}
 }
 

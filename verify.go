@@ -103,7 +103,7 @@ const maxCheap = 2 << 10
 
 // verifyAnew is the way of a token that [checkForm] has let pass, up to its signature. It
 // alone makes a verified.
-func (v *Verifier) verifyAnew(ctx context.Context, token string, sum tokenSum, want kind) (_ *verified, err error) {
+func (v *Verifier) verifyAnew(ctx context.Context, token string, sum tokenSum, want kind) (*verified, error) {
 	p, err := parse(token, want)
 	if err != nil {
 		return nil, err
@@ -113,16 +113,6 @@ func (v *Verifier) verifyAnew(ctx context.Context, token string, sum tokenSum, w
 		var same *verified
 		if signedBy, same, err = v.signer(ctx, sum, p); same != nil || err != nil {
 			return same, err
-		}
-		if signedBy == nil {
-			if err = v.beforeReading(p.keyID); err != nil {
-				return nil, err
-			}
-			defer func() {
-				if err != nil {
-					v.unsigned.add(1)
-				}
-			}()
 		}
 	}
 	claims, err := want.claims(p.payload)
@@ -151,52 +141,72 @@ func (v *Verifier) verifyAnew(ctx context.Context, token string, sum tokenSum, w
 	return &verified{claims: claims, from: from, key: key, sum: sum}, nil
 }
 
-// signer is the published key that has signed a token, whosever it is: nothing of the token
-// is read. It is nil if no such key is known. Of the only Logto the key that a token names
-// either has signed it, or that is the refusal. Among several, of which one may publish what
-// it likes, that depends on which of them the token is from.
-func (v *Verifier) signer(ctx context.Context, sum tokenSum, p parsed) (by *jwk.Key, same *verified, _ error) {
-	for _, t := range v.tenants {
-		now := time.Now()
-		if t.keys.live(now).published()[p.keyID] == nil {
-			continue
-		}
-		key, err := t.keys.key(ctx, p.keyID, now)
-		if err != nil {
-			continue // it was withdrawn just now: what is said of that depends on the token
-		}
-		same, err := v.checkSignature(ctx, sum, p, key)
-		switch {
-		case same != nil:
-			return nil, same, nil
-		case err == nil:
-			return key, nil, nil
-		case len(v.tenants) == 1:
-			return nil, nil, err
-		}
-	}
-	return nil, nil, nil
-}
-
-// maxUnsigned is how many large tokens are read, and refused, in a second, of which no known
-// key has signed any: to say why. A flood of them takes 4 % of a CPU at most.
+// maxUnsigned is how many large tokens are read in a second of which no known key has signed
+// any, to say why they are refused. That takes 4 % of a CPU at most.
 const maxUnsigned = 100
 
-// beforeReading is for such a token. When enough of them have been refused in this second it
-// is a 503, and its key is looked for meanwhile.
-func (v *Verifier) beforeReading(id string) error {
-	if v.unsigned.add(0) < maxUnsigned {
-		return nil
-	}
-	now := time.Now()
-	var e *refusal.Refusal
+// signer is the published key that has signed a large token, whosever it is: nothing of the
+// token is read. If none is known it is nil, and the token may be read; or, when enough of
+// those have been read in this second, it waits for the key.
+func (v *Verifier) signer(ctx context.Context, sum tokenSum, p parsed) (by *jwk.Key, same *verified, err error) {
 	for _, t := range v.tenants {
-		e = t.keys.later(id, now)
+		key, fresh := t.keys.known(p.keyID)
+		if key == nil {
+			continue
+		}
+		if by, same, err = v.signed(ctx, sum, p, key, fresh); by != nil || same != nil || err != nil {
+			return by, same, err
+		}
 	}
-	if e.Reason == reasonNewKey {
-		e.Text = fmt.Sprintf("no key that is known has signed this token, and it was not read, for it has over %d bytes: too many such tokens come", maxCheap)
+	if v.unsigned.add(1) <= maxUnsigned {
+		return nil, nil, nil
 	}
-	return e
+	return v.awaitSigner(ctx, sum, p)
+}
+
+// awaitSigner asks all at once: one that hangs keeps nobody from another one's key. Of what
+// was not read nothing is proven, so a key that nobody has is a 503.
+func (v *Verifier) awaitSigner(ctx context.Context, sum tokenSum, p parsed) (by *jwk.Key, same *verified, err error) {
+	type answer struct {
+		key *jwk.Key
+		err error
+	}
+	answers := make(chan answer, len(v.tenants))
+	for _, t := range v.tenants {
+		go func() {
+			key, err := lookUp(ctx, t, p.keyID, time.Now())
+			answers <- answer{key, err}
+		}()
+	}
+	unknown := keyNotYetKnown(p.keyID, 0)
+	for range v.tenants {
+		a := <-answers
+		if e := refusal.Of(a.err); e != nil {
+			unknown = e
+		} else if by, same, err = v.signed(ctx, sum, p, a.key, true); by != nil || same != nil || err != nil {
+			return by, same, err
+		}
+	}
+	if unknown.Reason == reasonNewKey {
+		unknown.Text = fmt.Sprintf("no key that is known has signed this token, and it was not read, for it has over %d bytes: too many such tokens come", maxCheap)
+	}
+	return nil, nil, unknown
+}
+
+// signed tells whether a key has signed a token that is not read: by is that key then. That
+// it has not is an error where the key is what its Logto has now, if there is no other Logto:
+// among several, of which one may publish what it likes, it says nothing.
+func (v *Verifier) signed(ctx context.Context, sum tokenSum, p parsed, key *jwk.Key, fresh bool) (by *jwk.Key, same *verified, err error) {
+	same, err = v.checkSignature(ctx, sum, p, key)
+	switch {
+	case same != nil:
+		return nil, same, nil
+	case err == nil:
+		return key, nil, nil
+	case errors.Is(err, ErrUnavailable), fresh && len(v.tenants) == 1:
+		return nil, nil, err
+	}
+	return nil, nil, nil
 }
 
 // perSecond counts what happens in the running second.
@@ -242,8 +252,13 @@ func (v *Verifier) keyFor(ctx context.Context, from *tenant, c *Claims, id strin
 	if err := v.checkTimes(c, time.Now()); err != nil {
 		return nil, err
 	}
-	key, err := from.keys.key(ctx, id, c.issuedAt)
-	// What a fetch says stands; that it was not waited for says nothing of Logto.
+	return lookUp(ctx, from, id, c.issuedAt)
+}
+
+// lookUp waits for a key if need be. What a fetch says stands; that it was not waited for says
+// nothing of Logto.
+func lookUp(ctx context.Context, from *tenant, id string, issued time.Time) (*jwk.Key, error) {
+	key, err := from.keys.key(ctx, id, issued)
 	if err != nil && errors.Is(err, ErrUnavailable) {
 		if ended := ended(ctx, "the key set"); ended != nil {
 			return nil, ended

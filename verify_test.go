@@ -388,9 +388,10 @@ func (s *service) junk() string {
 	return unsigned(strings.Replace(goodHeader(s.issuer), s.issuer.KeyID(), "nobody's", 1), "x", 16<<10)
 }
 
-// flood sends junk until no more of it is read in this second.
+// flood sends junk until no more of it is read in this second, which begins now.
 func (s *service) flood() {
 	s.Helper()
+	time.Sleep(time.Second)
 	for i := range 100 {
 		if _, err := s.v.Verify(ctx, s.junk()); logto.Reason(err) != "malformed" {
 			s.Fatalf("junk %d: error %v", i, err)
@@ -409,7 +410,6 @@ func TestFloodOfLargeTokens(t *testing.T) {
 			remembered := s.token()
 			s.verify(remembered, nil, 0, 1)
 			s.flood()
-			synctest.Wait() // for the fetch that junk began
 			fetches := s.issuer.Fetches()
 			_, err := s.v.Verify(ctx, s.junk())
 			if logto.Reason(err) != "key_not_yet_known" || !strings.Contains(err.Error(), "over 2048 bytes") {
@@ -428,7 +428,9 @@ func TestFloodOfLargeTokens(t *testing.T) {
 				t.Errorf("in the same second: error %v", err)
 			}
 			time.Sleep(time.Nanosecond)
-			s.flood()
+			if _, err := s.v.Verify(ctx, s.junk()); !errors.Is(err, logto.ErrInvalidToken) {
+				t.Errorf("in the next second: error %v", err)
+			}
 		})
 	})
 	t.Run("a key is rotated in", func(t *testing.T) {
@@ -436,8 +438,7 @@ func TestFloodOfLargeTokens(t *testing.T) {
 			s.verify(s.token(), nil, 0, 1)
 			s.issuer.Rotate("ES384")
 			s.flood()
-			synctest.Wait() // for the fetch that junk began
-			s.verify(s.token(), nil, 0, 2)
+			s.verify(s.token(), nil, 0, 2) // junk began the fetch
 		})
 	})
 	t.Run("there is no key set", func(t *testing.T) {
@@ -445,43 +446,87 @@ func TestFloodOfLargeTokens(t *testing.T) {
 			s.issuer.Fail(logtotest.Status(500))
 			for second := range 5 {
 				s.flood()
-				synctest.Wait()
 				if n := s.issuer.Fetches(); n != second+1 {
 					t.Errorf("%d fetches in second %d", n, second+1)
 				}
-				time.Sleep(time.Second)
 			}
-			s.flood()
-			synctest.Wait()
 			if _, err := s.v.Verify(ctx, s.junk()); logto.Reason(err) != "keys_unavailable" {
 				t.Errorf("error %v", err)
 			}
 			s.issuer.Fail(nil)
 			time.Sleep(time.Second)
-			s.flood()
-			synctest.Wait()
-			s.verify(s.token(), nil, 0, 7)
+			s.verify(s.token(), nil, 0, 6)
 		})
 	})
-	t.Run("who waits for a key is none of it", func(t *testing.T) {
+	// Those that are not read wait for the key set as those that are do.
+	t.Run("the first requests of a service", func(t *testing.T) {
 		bubble(t, large, func(s *service) {
 			keySet := s.issuer.KeySet()
 			s.issuer.Fail(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				time.Sleep(500 * time.Millisecond)
+				time.Sleep(3 * time.Second)
 				_, _ = io.WriteString(w, keySet)
 			}))
 			var wg sync.WaitGroup
-			for range 500 {
-				token := s.token()
-				wg.Go(func() {
-					if _, err := s.v.Verify(ctx, token); err != nil {
-						s.Error(err)
-					}
-				})
+			for range 5 {
+				s.spend()
+				for range 100 {
+					token := s.token()
+					wg.Go(func() {
+						if _, err := s.v.Verify(ctx, token); err != nil {
+							s.Error(err)
+						}
+					})
+				}
+				time.Sleep(time.Second)
 			}
 			wg.Wait()
 		})
 	})
+	t.Run("a sender that leaves", func(t *testing.T) {
+		bubble(t, large, func(s *service) {
+			s.verify(s.token(), nil, 0, 1)
+			s.flood()
+			time.Sleep(logto.FetchPause)
+			s.issuer.Fail(logtotest.Hang())
+			s.spend()
+			left, leave := context.WithTimeout(ctx, 2*time.Second)
+			defer leave()
+			start := time.Now()
+			if _, err := s.v.Verify(left, s.junk()); logto.Reason(err) != "deadline_exceeded" || time.Since(start) != 2*time.Second {
+				t.Errorf("error %v after %v", err, time.Since(start))
+			}
+			if _, err := s.v.Verify(ctx, s.junk()); !errors.Is(err, logto.ErrInvalidToken) {
+				t.Errorf("in a new second: %v", err)
+			}
+		})
+	})
+	t.Run("a wrong signature in an outage", func(t *testing.T) {
+		bubble(t, large, func(s *service) {
+			s.verify(s.token(), nil, 0, 1)
+			time.Sleep(logto.WaitAge)
+			s.issuer.Fail(logtotest.Status(500))
+			s.flood()
+			if _, err := s.v.Verify(ctx, logtotest.BadSignature(s.token())); logto.Reason(err) != "signature" {
+				t.Errorf("error %v", err)
+			}
+		})
+	})
+	t.Run("a wrong signature", func(t *testing.T) { // is none by an unknown key
+		bubble(t, large, func(s *service) {
+			s.verify(s.token(), nil, 0, 1)
+			time.Sleep(time.Minute)
+			for range 300 {
+				s.verify(logtotest.BadSignature(s.token()), logto.ErrInvalidToken, 0, 1)
+			}
+		})
+	})
+}
+
+// spend sends as much junk as is read.
+func (s *service) spend() {
+	for range 100 {
+		_, _ = s.v.Verify(ctx, s.junk())
+	}
 }
 
 // With several Logtos each one's keys are looked for.
@@ -501,7 +546,6 @@ func TestFloodOfLargeTokensForTwo(t *testing.T) {
 		time.Sleep(time.Minute)
 		second.Rotate("ES384")
 		s.flood()
-		synctest.Wait()
 		token := second.Token(logtotest.Token{Claims: map[string]any{"iss": "https://staging.example.test/oidc", "pad": large}})
 		if _, err := s.v.Verify(ctx, token); err != nil {
 			t.Error(err)
@@ -522,6 +566,10 @@ func TestLargeTokensRefresh(t *testing.T) {
 		s.verify(token, logto.ErrInvalidToken, 0, 2) // by the key of before, and the key set is fetched behind it
 		synctest.Wait()
 		s.verify(token, nil, 0, 2)
+
+		s.issuer.Fail(nil)
+		time.Sleep(logto.WaitAge)
+		s.verify(s.token(), nil, 0, 3) // which waits for the key set
 	})
 }
 
@@ -535,6 +583,29 @@ func TestKeyWithdrawnAtLastRefresh(t *testing.T) {
 		s.issuer.RemovePrevious()
 		if _, err := s.v.Verify(ctx, token); logto.Reason(err) != "unknown_key" {
 			t.Errorf("error %v", err)
+		}
+	})
+}
+
+// The key is looked for once: who has waited for it before the signature doesn't wait again.
+func TestLargeTokenWaitsOnce(t *testing.T) {
+	inBubble(t, func(s *service) {
+		s.v.SetJitter(0)
+		s.verify(s.token(), nil, 0, 1)
+		time.Sleep(logto.WaitAge)
+		s.issuer.Fail(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			time.Sleep(950 * time.Millisecond)
+			w.WriteHeader(500)
+		}))
+		go func() {
+			time.Sleep(900 * time.Millisecond)
+			free := s.v.OccupyChecks()
+			time.Sleep(100 * time.Millisecond) // 50 ms of it in the queue
+			free()
+		}()
+		start := time.Now()
+		if _, err := s.v.Verify(ctx, s.token()); err != nil || time.Since(start) > time.Second {
+			t.Errorf("error %v after %v", err, time.Since(start))
 		}
 	})
 }
