@@ -392,7 +392,7 @@ func testToken(t *testing.T, end string) {
 		{"iat in the future", num("iat", now+3600), "clocks differ"},
 		{"iat is zero", num("iat", 0), ""},
 		{"nbf is a string", p("nbf", fmt.Sprintf(`"nbf":"%d"`, now)), "nbf is '"},
-		{"nbf is null", p("nbf", `"nbf":null`), "nbf is '"},
+		{"nbf is null", p("nbf", `"nbf":null`), "nbf is 'null': want a number of seconds"},
 		{"nbf in the future", num("nbf", now+3600), "not valid before"},
 		{"nbf in the past", num("nbf", now-5), ""},
 		{"scope is an array", p("scope", `"scope":["read"]`), "scope is '"},
