@@ -23,7 +23,7 @@ import (
 // ErrorHandler, and what one can end with. An error that is none of this
 // package's is answered with 500.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
-	writeError(w, realmFor(r, err), err)
+	writeError(w, askedBy(r, err), err)
 }
 
 // Answer is how a refused request is answered.
@@ -39,23 +39,27 @@ type Answer struct {
 func AnswerTo(r *http.Request, err error) Answer {
 	reason := reasonOf(err)
 	a := Answer{Status: reason.Status, Header: http.Header{}, Error: reason.Error, Description: reason.Sentence}
-	refusalHeaders(a.Header, realmFor(r, err), reason, err, true)
+	refusalHeaders(a.Header, askedBy(r, err), reason, err, true)
 	return a
 }
 
-// realmFor is how a challenge begins: by the route that refused, or else by the verifier
-// that the request has passed.
-func realmFor(r *http.Request, err error) string {
+// asked is what a route puts into its challenges: how they begin, and the scopes that it asks
+// for.
+type asked struct{ realm, scope string }
+
+// askedBy is that of the route that refused, or else what the verifier asks for that the
+// request has passed.
+func askedBy(r *http.Request, err error) asked {
 	if e := refusal.Of(err); e != nil && e.Realm != "" {
-		return e.Realm
+		return asked{e.Realm, e.Scope}
 	}
 	if s := fromContext(r.Context()); s != nil && s.verifier != nil {
-		return s.verifier.challenges[""]
+		return asked{realm: s.verifier.challenges[""]}
 	}
-	return `Bearer realm="api"`
+	return asked{realm: `Bearer realm="api"`}
 }
 
-func writeError(w http.ResponseWriter, realm string, err error) {
+func writeError(w http.ResponseWriter, by asked, err error) {
 	reason := reasonOf(err)
 	h := w.Header()
 	// As http.Error does: they were meant for another answer.
@@ -63,7 +67,7 @@ func writeError(w http.ResponseWriter, realm string, err error) {
 		h.Del(name)
 	}
 	h.Set("Content-Type", "application/json")
-	refusalHeaders(h, realm, reason, err, true)
+	refusalHeaders(h, by, reason, err, true)
 	w.WriteHeader(reason.Status)
 	// The client may have gone; there is nobody to tell.
 	_, _ = io.WriteString(w, `{"error":"`+reason.Error+`","error_description":"`+reason.Sentence+"\"}\n")
@@ -80,13 +84,13 @@ func retryAfter(err error) string {
 
 // refusalHeaders sets the header fields that belong to a refusal, whatever its body: all,
 // or those that aren't there.
-func refusalHeaders(h http.Header, realm string, reason *refusal.Reason, err error, all bool) {
+func refusalHeaders(h http.Header, by asked, reason *refusal.Reason, err error, all bool) {
 	set := func(name, value string) {
 		if all || h.Get(name) == "" {
 			h.Set(name, value)
 		}
 	}
-	if challenge := challengeFor(realm, reason, err); challenge != "" {
+	if challenge := challengeFor(by, reason); challenge != "" {
 		set("WWW-Authenticate", challenge)
 	}
 	if reason.Status == http.StatusServiceUnavailable {
@@ -95,8 +99,8 @@ func refusalHeaders(h http.Header, realm string, reason *refusal.Reason, err err
 	set("Cache-Control", "no-store")
 }
 
-func challengeFor(realm string, reason *refusal.Reason, err error) string {
-	challenge := realm
+func challengeFor(by asked, reason *refusal.Reason) string {
+	challenge := by.realm
 	switch reason.Challenge {
 	case refusal.NoChallenge:
 		return ""
@@ -106,8 +110,8 @@ func challengeFor(realm string, reason *refusal.Reason, err error) string {
 		challenge += `, error="` + reason.Error + `"`
 	}
 	// Whoever gets a new token learns which scopes to ask for with it.
-	if e := refusal.Of(err); e != nil && e.Scope != "" && reason.Status != http.StatusBadRequest {
-		challenge += `, scope="` + e.Scope + `"`
+	if by.scope != "" && reason.Status != http.StatusBadRequest {
+		challenge += `, scope="` + by.scope + `"`
 	}
 	return challenge
 }
@@ -118,7 +122,7 @@ func challengeFor(realm string, reason *refusal.Reason, err error) string {
 // the refusal's status. What has that status has the header fields that belong to it.
 type answerWriter struct {
 	http.ResponseWriter
-	realm string
+	by    asked
 	err   error
 	begun bool
 }
@@ -128,7 +132,7 @@ type answerWriter struct {
 func (w *answerWriter) WriteHeader(status int) {
 	if status >= 200 || status == http.StatusSwitchingProtocols {
 		if reason := reasonOf(w.err); status == reason.Status && !w.begun {
-			refusalHeaders(w.Header(), w.realm, reason, w.err, false)
+			refusalHeaders(w.Header(), w.by, reason, w.err, false)
 		}
 		w.ResponseWriter.WriteHeader(status)
 		w.begun = true

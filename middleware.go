@@ -113,17 +113,18 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		h.next.ServeHTTP(w, d.inner)
 	case v.cfg.ErrorHandler == nil:
-		WriteError(w, r, d.err)
+		writeError(w, h.asks(), d.err)
 	default:
+		err := h.challenged(d.err)
 		s := &state{verifier: v}
 		if !errors.Is(d.err, ErrInvalidToken) {
 			s.claims = d.claims
 		}
 		refused := s.request(d.inner)
 		defer giveBack(d.inner, refused)
-		answer := &answerWriter{ResponseWriter: w, realm: realmFor(r, d.err), err: d.err}
-		if v.cfg.ErrorHandler(answer, refused, d.err); !answer.begun {
-			WriteError(w, r, d.err)
+		answer := &answerWriter{ResponseWriter: w, by: h.asks(), err: err}
+		if v.cfg.ErrorHandler(answer, refused, err); !answer.begun {
+			writeError(w, h.asks(), err)
 		}
 	}
 }
@@ -149,7 +150,7 @@ func (v *Verifier) Authenticate(r *http.Request, reqs ...Requirement) (*Claims, 
 	d := rt.decide(r)
 	giveBack(r, d.inner)
 	if d.err != nil {
-		return nil, d.err
+		return nil, rt.challenged(d.err)
 	}
 	if d.event != nil {
 		v.observe(r.Context(), *d.event)
@@ -188,11 +189,9 @@ func (rt *route) decide(r *http.Request) decision {
 			}
 		}
 	}
-	if err != nil {
-		d.err = rt.challenged(err)
-	}
+	d.err = err
 	if observed {
-		e := Event{Reason: Reason(d.err), Err: d.err, Claims: d.claims, Duration: time.Since(start), Remembered: remembered,
+		e := Event{Reason: Reason(err), Err: rt.challenged(err), Claims: d.claims, Duration: time.Since(start), Remembered: remembered,
 			Anonymous: err == nil && s.claims == nil, ReportOnly: rt.reportOnly}
 		rt.takeOver(r, &e)
 		if err != nil || rt.reportOnly {
@@ -221,10 +220,17 @@ func (rt *route) takeOver(r *http.Request, e *Event) {
 	}
 }
 
-// challenged is a refusal that knows the route's challenge.
+func (rt *route) asks() asked { return asked{rt.challenge, rt.requirements.scope} }
+
+// challenged is a refusal that knows the route's challenge, for whoever answers it elsewhere;
+// nil for nil.
 func (rt *route) challenged(err error) error {
+	if err == nil {
+		return nil
+	}
 	own := *refusal.Of(err) // many are shared
-	own.Realm, own.Scope = rt.challenge, rt.requirements.scope
+	by := rt.asks()
+	own.Realm, own.Scope = by.realm, by.scope
 	return &own
 }
 

@@ -78,6 +78,8 @@ type scanner struct {
 	data   string
 	pos    int
 	strict int // the depth down to which duplicates are looked for
+	// spare is an empty map of an object that has ended, for the next large one.
+	spare map[string]struct{}
 }
 
 func (s *scanner) space() {
@@ -115,7 +117,7 @@ func (s *scanner) object(depth int, member func(name, value string) error) error
 		name, isName := Unquote(s.string())
 		if strict := depth <= s.strict; strict && !isName {
 			return Err
-		} else if strict && !names.add(name) {
+		} else if strict && !names.add(name, &s.spare) {
 			return ErrTwice
 		}
 		s.space()
@@ -127,6 +129,10 @@ func (s *scanner) object(depth int, member func(name, value string) error) error
 		if err != nil {
 			return err
 		}
+	}
+	if names.all != nil {
+		clear(names.all)
+		s.spare = names.all
 	}
 	return nil
 }
@@ -257,24 +263,30 @@ func hex(text string) rune {
 type nameSet struct {
 	list [16]string
 	n    int
-	rest map[string]bool
+	all  map[string]struct{} // nil while the list has room
 }
 
-// add reports whether the name is a new one.
-func (s *nameSet) add(name string) bool {
-	if slices.Contains(s.list[:s.n], name) || s.rest[name] {
-		return false
-	}
+// add reports whether the name is a new one. If need be it takes the spare map.
+func (s *nameSet) add(name string, spare *map[string]struct{}) bool {
 	if s.n < len(s.list) {
+		if slices.Contains(s.list[:s.n], name) {
+			return false
+		}
 		s.list[s.n] = name
 		s.n++
 		return true
 	}
-	if s.rest == nil {
-		s.rest = make(map[string]bool, 4*len(s.list))
+	if s.all == nil {
+		if s.all, *spare = *spare, nil; s.all == nil {
+			s.all = make(map[string]struct{}, 2*len(s.list))
+		}
+		for _, one := range s.list {
+			s.all[one] = struct{}{}
+		}
 	}
-	s.rest[name] = true
-	return true
+	before := len(s.all)
+	s.all[name] = struct{}{}
+	return len(s.all) > before
 }
 
 // maxTime is the first second after the year 9999.

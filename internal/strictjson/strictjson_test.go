@@ -136,6 +136,33 @@ func TestStop(t *testing.T) {
 	}
 }
 
+// Each object has names of its own, however many there were in those before, around and
+// within it.
+func TestManyNamesOfManyObjects(t *testing.T) {
+	members := func(n int, more string) string {
+		var b strings.Builder
+		for k := range n {
+			fmt.Fprintf(&b, `"n%d":1,`, k)
+		}
+		return "{" + b.String() + more + "}"
+	}
+	for _, n := range []int{3, 16, 17, 40} {
+		for text, want := range map[string]error{
+			`{"a":[` + members(n, `"x":1`) + `,` + members(n, `"x":1`) + `]}`:                               nil,
+			`{"a":[` + members(n, `"x":1`) + `,` + members(n, `"n2":1`) + `]}`:                              ErrTwice,
+			members(n, `"x":`+members(n, `"x":`+members(n, `"x":1`))):                                       nil,
+			members(n, `"x":`+members(n, `"x":1`)+`,"y":`+members(n, `"y":1`)):                              nil,
+			members(n, `"x":`+members(n, `"x":1`)+`,"n0":1`):                                                ErrTwice,
+			members(n, `"x":`+members(n, `"x":`+members(n, `"x":1`)+`,"n1":1`)):                             ErrTwice,
+			`{"a":` + members(n, `"x":1`) + `,"b":` + members(n, `"x":`+members(n, `"x":1`)+`,"x":1`) + `}`: ErrTwice,
+		} {
+			if _, err := collect(Object, text); err != want {
+				t.Errorf("%d: error %v, want %v", n, err, want)
+			}
+		}
+	}
+}
+
 func TestArray(t *testing.T) {
 	deep := strings.Repeat("[", 100) + strings.Repeat("]", 100)
 	for _, test := range []struct {

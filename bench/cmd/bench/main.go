@@ -78,7 +78,8 @@ func run(o options, quick bool, raw string) error {
 			{"First", "1", o.benchtime.String()},
 			{"First", "1", o.benchtime.String()},
 			{"Remembered|Middleware", "1", o.benchtime.String()},
-			{"Refuse|RefuseHTTP|Junk|Size|Keys", "1", (o.benchtime / 3).String()},
+			{"Refuse|RefuseHTTP|Size|Keys", "1", (o.benchtime / 3).String()},
+			{"Junk", "1", o.benchtime.String()},
 			{"Parallel", "1,2", o.benchtime.String()},
 			{"Memory|Flood|ColdStart", "2", "1x"},
 		} {
