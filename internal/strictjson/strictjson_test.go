@@ -154,6 +154,7 @@ func TestManyNamesOfManyObjects(t *testing.T) {
 			members(n, `"x":`+members(n, `"x":1`)+`,"y":`+members(n, `"y":1`)):                              nil,
 			members(n, `"x":`+members(n, `"x":1`)+`,"n0":1`):                                                ErrTwice,
 			members(n, `"x":`+members(n, `"x":`+members(n, `"x":1`)+`,"n1":1`)):                             ErrTwice,
+			`{"a":` + members(n, `"x":1`) + `,"b":` + members(n, `"x":`+members(n, `"x":1`)) + `}`:          nil,
 			`{"a":` + members(n, `"x":1`) + `,"b":` + members(n, `"x":`+members(n, `"x":1`)+`,"x":1`) + `}`: ErrTwice,
 		} {
 			if _, err := collect(Object, text); err != want {
