@@ -550,6 +550,15 @@ func TestFloodOfLargeTokensForTwo(t *testing.T) {
 		if _, err := s.v.Verify(ctx, token); err != nil {
 			t.Error(err)
 		}
+		// That one can't be asked is said, whichever answers last.
+		second.Fail(logtotest.Status(500))
+		for range 10 {
+			time.Sleep(logto.FetchPause)
+			s.flood()
+			if _, err := s.v.Verify(ctx, s.junk()); logto.Reason(err) != "keys_unavailable" {
+				t.Errorf("error %v", err)
+			}
+		}
 		time.Sleep(logto.FetchTime)
 	})
 }
