@@ -46,6 +46,26 @@ func tokenOfSize(t *testing.T, issuer *logtotest.Issuer, n int) string {
 	return ""
 }
 
+// One character that is none of a token68's makes the header malformed, wherever it stands.
+func TestToken68Places(t *testing.T) {
+	for length := 1; length <= 40; length++ {
+		good := strings.Repeat("a.b-C_7~+/", 4)[:length]
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Authorization", "Bearer "+good+"==")
+		if token, err := logto.BearerToken(r); err != nil || token != good+"==" {
+			t.Errorf("%s: %s, %v", good, token, err)
+		}
+		for at := range length {
+			for _, c := range []string{"%", "\xff", ",", "\x7f"} {
+				r.Header.Set("Authorization", "Bearer "+good[:at]+c+good[at+1:])
+				if _, err := logto.BearerToken(r); logto.Reason(err) != "malformed_request" {
+					t.Errorf("%q at %d of %d: %v", c, at, length, err)
+				}
+			}
+		}
+	}
+}
+
 func TestTokenEdges(t *testing.T) {
 	issuer := logtotest.NewIssuer(t)
 	v := newVerifier(t, issuer.Config())

@@ -42,6 +42,7 @@ func (v *Verifier) VerifyLogoutToken(ctx context.Context, token string, clientID
 	if err := checkForm(token); err != nil {
 		return nil, err
 	}
+	defer yield()
 	t, err := v.verifyAnew(ctx, token, tokenSum{}, want)
 	if err != nil {
 		return nil, err

@@ -74,6 +74,7 @@ func (v *Verifier) verify(ctx context.Context, token string, known *verified) (_
 		}
 		// The ID stands for another key by now, which has to verify the signature.
 	}
+	defer yield()
 	t, err := v.verifyAnew(ctx, token, sum, accessToken)
 	if err != nil {
 		return nil, false, err
@@ -231,12 +232,13 @@ func (v *Verifier) enter(ctx context.Context) (waited bool, err error) {
 	}
 }
 
-// leave gives the place away, and the CPU: in a flood these checks keep all CPUs busy, and
-// without that the connections of others are looked after every 10 ms only.
-func (v *Verifier) leave() {
-	<-v.signatures
-	runtime.Gosched()
-}
+// leave gives the place away.
+func (v *Verifier) leave() { <-v.signatures }
+
+// yield gives the CPU away after a token that is new: in a flood their checks keep all CPUs
+// busy, and without that the connections of others are looked after every 10 ms only. A token
+// is remembered by then, or those that wait with the same one would check it again.
+func yield() { runtime.Gosched() }
 
 // checkTimes applies exp, nbf and iat with the same leeway on all sides: a token
 // is valid from nbf - leeway on and while now < exp + leeway.

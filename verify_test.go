@@ -3,6 +3,7 @@ package logto_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -428,6 +429,9 @@ func TestFloodOfLargeTokens(t *testing.T) {
 				t.Errorf("in the same second: error %v", err)
 			}
 			time.Sleep(time.Nanosecond)
+			for k := range 150 { // they don't count
+				s.verify(s.issuer.Token(logtotest.Token{User: fmt.Sprint(k), Claims: map[string]any{"pad": large}}), nil, 0, fetches)
+			}
 			if _, err := s.v.Verify(ctx, s.junk()); !errors.Is(err, logto.ErrInvalidToken) {
 				t.Errorf("in the next second: error %v", err)
 			}
