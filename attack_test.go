@@ -293,6 +293,10 @@ func TestQueueForSignatureChecks(t *testing.T) {
 		s.verify(token, nil, 0, 1)
 		free := s.v.OccupyChecks()
 		s.verify(token, nil, 0, 1) // remembered: nothing to wait for
+		// Nor is there for a signature that can't be one.
+		if _, err := s.v.Verify(ctx, token[:len(token)-4]); logto.Reason(err) != "signature" {
+			t.Errorf("short signature: %v", err)
+		}
 		h := logto.Require(s.v)(http.NotFoundHandler())
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header.Set("Authorization", "Bearer "+s.issuer.Token(logtotest.Token{User: "new"}))
