@@ -126,7 +126,9 @@ func configure(ctx context.Context, getenv func(string) string, webhook string) 
 			log.Print("issuer: ", err)
 		}
 	}()
-	return issuer.Config(), issuer, nil
+	cfg = issuer.Config()
+	cfg.Logger = nil // slog.Default(): the issuer's is silent, for tests
+	return cfg, issuer, nil
 }
 
 // suspension does what Logto does when an administrator suspends a user, or lifts

@@ -62,6 +62,7 @@ func run(ctx context.Context, addr string, every time.Duration, out, telemetry i
 		return err
 	}
 	cfg := issuer.Config()
+	cfg.Logger = nil // slog.Default(): the issuer's is silent, for tests
 	metrics, err := otellogto.Instrument(&cfg, meters)
 	if err != nil {
 		return err

@@ -55,6 +55,7 @@ func run(ctx context.Context, addr string, out io.Writer) error {
 	revocations.Watch(list)
 
 	cfg := issuer.Config()
+	cfg.Logger = nil // slog.Default(): the issuer's is silent, for tests
 	cfg.Revoked = list.Check
 	metrics, err := promlogto.Instrument(&cfg, registry)
 	if err != nil {
