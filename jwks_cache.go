@@ -135,17 +135,12 @@ func (c *keyCache) spread(d time.Duration) time.Duration {
 // given time, fetching the key set if need be. What the token says decides only which
 // refusal it gets.
 func (c *keyCache) key(ctx context.Context, id string, issued time.Time) (*jwk.Key, error) {
-	set, now := c.set.Load(), time.Now()
-	key := set.published()[id]
-	if key == nil || set.age(now) >= deadAge {
+	now := time.Now()
+	key, f := c.known(id, now)
+	switch {
+	case key == nil:
 		return c.waitFor(ctx, id, issued, now)
-	}
-	age := set.age(now)
-	if age < set.due {
-		return key, nil
-	}
-	f := c.fetch(now, forRefresh)
-	if age < waitAge || f == nil {
+	case f == nil:
 		return key, nil
 	}
 	// A fetch that hangs delays by maxWait once, not every request that comes.
@@ -165,18 +160,21 @@ func (c *keyCache) key(ctx context.Context, id string, issued time.Time) (*jwk.K
 }
 
 // known returns the key with the given ID, nil if the key set has none that may be used, and
-// waits for nothing. fresh tells that key wouldn't, either.
-func (c *keyCache) known(id string) (key *jwk.Key, fresh bool) {
-	now := time.Now()
+// waits for nothing. It starts the fetch that is due; first is that which is to be waited for
+// before the key is used, nil if there is none.
+func (c *keyCache) known(id string, now time.Time) (key *jwk.Key, first *fetch) {
 	set := c.live(now)
 	if key = set.published()[id]; key == nil {
-		return nil, false
+		return nil, nil
 	}
 	age := set.age(now)
-	if age >= set.due {
-		c.fetch(now, forRefresh)
+	if age < set.due {
+		return key, nil
 	}
-	return key, age < waitAge
+	if first = c.fetch(now, forRefresh); age < waitAge {
+		first = nil
+	}
+	return key, first
 }
 
 // live returns the key set if it may be used.

@@ -28,11 +28,11 @@ const maxUnsigned = 100
 // those have been read in this second, it waits for the key.
 func (v *Verifier) signer(ctx context.Context, sum tokenSum, p parsed) (by *jwk.Key, same *verified, err error) {
 	for _, t := range v.tenants {
-		key, fresh := t.keys.known(p.keyID)
+		key, first := t.keys.known(p.keyID, time.Now())
 		if key == nil {
 			continue
 		}
-		if by, same, err = v.signed(ctx, sum, p, key, fresh); by != nil || same != nil || err != nil {
+		if by, same, err = v.signed(ctx, sum, p, key, first == nil); by != nil || same != nil || err != nil {
 			return by, same, err
 		}
 	}

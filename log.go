@@ -10,8 +10,8 @@ import (
 	"github.com/seed-70fe37f4/logto/internal/refusal"
 )
 
-// logRefusal writes the line of a refused request, with who sent it where that is known. Of one reason there are at most 10
-// lines in 10 s: a flood must not fill the disk.
+// logRefusal writes the line of a refused request, with who sent it where that is known. Of
+// one reason there are at most 10 lines in 10 s: a flood must not fill the disk.
 func (v *Verifier) logRefusal(r *http.Request, c *Claims, err error, reportOnly bool) {
 	e := refusal.Of(err)
 	if e == nil {

@@ -105,7 +105,8 @@ type Config struct {
 	// [Check]: a store of sessions that is down is not the client's fault. Answers have
 	// Vary: *, so that no cache gives one user's to another. A browser sends a cookie with
 	// requests that other sites cause: whoever takes the token from one needs protection
-	// against that, such as [http.CrossOriginProtection]. An address is no place for a token: it ends up in logs.
+	// against that, such as [http.CrossOriginProtection]. An address is no place for a token:
+	// it ends up in logs.
 	TokenFrom func(r *http.Request) (string, error)
 
 	// ErrorHandler answers a refused request; [AnswerTo] tells it what belongs to the

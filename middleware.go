@@ -56,6 +56,7 @@ func middleware(rt route) func(http.Handler) http.Handler {
 		if next == nil {
 			panic("logto: there is no handler to put the middleware around")
 		}
+		rt.answers = rt.verifier.cfg.ErrorHandler == nil
 		return &handler{rt, next}
 	}
 }
@@ -67,6 +68,7 @@ type route struct {
 	reportOnly   bool
 	requirements requirements
 	challenge    string // how its challenges begin
+	answers      bool   // a refusal, by itself: nobody else gets to see it but an observer
 }
 
 func newRoute(v *Verifier, reqs []Requirement) route {
@@ -115,16 +117,15 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case v.cfg.ErrorHandler == nil:
 		writeError(w, h.asks(), d.err)
 	default:
-		err := h.challenged(d.err)
 		s := &state{verifier: v}
 		if !errors.Is(d.err, ErrInvalidToken) {
 			s.claims = d.claims
 		}
 		refused := s.request(d.inner)
 		defer giveBack(d.inner, refused)
-		answer := &answerWriter{ResponseWriter: w, by: h.asks(), err: err}
-		if v.cfg.ErrorHandler(answer, refused, err); !answer.begun {
-			writeError(w, h.asks(), err)
+		answer := &answerWriter{ResponseWriter: w, by: h.asks(), err: d.err}
+		if v.cfg.ErrorHandler(answer, refused, d.err); !answer.begun {
+			writeError(w, h.asks(), d.err)
 		}
 	}
 }
@@ -150,7 +151,7 @@ func (v *Verifier) Authenticate(r *http.Request, reqs ...Requirement) (*Claims, 
 	d := rt.decide(r)
 	giveBack(r, d.inner)
 	if d.err != nil {
-		return nil, rt.challenged(d.err)
+		return nil, d.err
 	}
 	if d.event != nil {
 		v.observe(r.Context(), *d.event)
@@ -189,9 +190,11 @@ func (rt *route) decide(r *http.Request) decision {
 			}
 		}
 	}
-	d.err = err
+	if d.err = err; err != nil && (observed || !rt.answers) {
+		d.err = rt.challenged(err)
+	}
 	if observed {
-		e := Event{Reason: Reason(err), Err: rt.challenged(err), Claims: d.claims, Duration: time.Since(start), Remembered: remembered,
+		e := Event{Reason: Reason(err), Err: d.err, Claims: d.claims, Duration: time.Since(start), Remembered: remembered,
 			Anonymous: err == nil && s.claims == nil, ReportOnly: rt.reportOnly}
 		rt.takeOver(r, &e)
 		if err != nil || rt.reportOnly {
@@ -222,15 +225,10 @@ func (rt *route) takeOver(r *http.Request, e *Event) {
 
 func (rt *route) asks() asked { return asked{rt.challenge, rt.requirements.scope} }
 
-// challenged is a refusal that knows the route's challenge, for whoever answers it elsewhere;
-// nil for nil.
+// challenged is a refusal that knows the route's challenge, for whoever answers it elsewhere.
 func (rt *route) challenged(err error) error {
-	if err == nil {
-		return nil
-	}
 	own := *refusal.Of(err) // many are shared
-	by := rt.asks()
-	own.Realm, own.Scope = by.realm, by.scope
+	own.Realm, own.Scope = rt.challenge, rt.requirements.scope
 	return &own
 }
 

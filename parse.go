@@ -68,14 +68,14 @@ type kind struct {
 var accessToken = kind{"at+jwt", parseClaims, (*tenant).expects}
 
 // parse reads the header of a token that [checkForm] has let pass, and decodes the rest.
-func parse(token string, want kind) (p parsed, err error) {
+func parse(token, typ string) (p parsed, err error) {
 	headerPart, rest, _ := strings.Cut(token, ".")
 	payloadPart, signaturePart, _ := strings.Cut(rest, ".")
 	text, err := decodePart(headerPart)
 	if err != nil {
 		return p, err
 	}
-	if p.header, err = parseHeader(text, want.typ); err != nil {
+	if p.header, err = parseHeader(text, typ); err != nil {
 		return p, err
 	}
 	if p.payload, err = decodePart(payloadPart); err != nil {

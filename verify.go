@@ -97,7 +97,7 @@ func (v *Verifier) judge(t *verified) (*verified, error) {
 // verifyAnew is the way of a token that [checkForm] has let pass, up to its signature. It
 // alone makes a verified.
 func (v *Verifier) verifyAnew(ctx context.Context, token string, sum tokenSum, want kind) (*verified, error) {
-	p, err := parse(token, want)
+	p, err := parse(token, want.typ)
 	if err != nil {
 		return nil, err
 	}

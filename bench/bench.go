@@ -293,7 +293,7 @@ var JunkKinds = []struct {
 
 const maxHeader = 512 // characters, of which more are not read
 
-// padding stands for what fills a third of a token, for what is bounded by itself.
+// padding stands for what fills half of a token, for what is bounded by itself.
 const padding = "<padding>"
 
 // short gives names of one or two bytes.

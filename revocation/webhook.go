@@ -63,7 +63,8 @@ var events = []string{
 // Webhook receives Logto's webhooks (console: Webhooks). It takes the signing keys
 // that the console shows: two while one replaces the other, for Logto changes
 // its key at once. White space and quotation marks around a key are taken off, empty
-// ones passed over; without any it panics, for anybody could sign. The signature is checked over the raw body before that is parsed.
+// ones passed over; without any it panics, for anybody could sign. The signature is
+// checked over the raw body before that is parsed.
 //
 //	User.SuspensionStatus.Updated   suspended: the user; unsuspended: nothing
 //	User.Deleted                    the user

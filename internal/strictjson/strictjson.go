@@ -78,8 +78,6 @@ type scanner struct {
 	data   string
 	pos    int
 	strict int // the depth down to which duplicates are looked for
-	// spare is an empty map of an object that has ended, for the next large one.
-	spare map[string]struct{}
 }
 
 func (s *scanner) space() {
@@ -117,7 +115,7 @@ func (s *scanner) object(depth int, member func(name, value string) error) error
 		name, isName := Unquote(s.string())
 		if strict := depth <= s.strict; strict && !isName {
 			return Err
-		} else if strict && !names.add(name, &s.spare) {
+		} else if strict && !names.add(name) {
 			return ErrTwice
 		}
 		s.space()
@@ -129,10 +127,6 @@ func (s *scanner) object(depth int, member func(name, value string) error) error
 		if err != nil {
 			return err
 		}
-	}
-	if names.all != nil {
-		clear(names.all)
-		s.spare = names.all
 	}
 	return nil
 }
@@ -266,8 +260,8 @@ type nameSet struct {
 	all  map[string]struct{} // nil while the list has room
 }
 
-// add reports whether the name is a new one. If need be it takes the spare map.
-func (s *nameSet) add(name string, spare *map[string]struct{}) bool {
+// add reports whether the name is a new one.
+func (s *nameSet) add(name string) bool {
 	if s.n < len(s.list) {
 		if slices.Contains(s.list[:s.n], name) {
 			return false
@@ -277,9 +271,7 @@ func (s *nameSet) add(name string, spare *map[string]struct{}) bool {
 		return true
 	}
 	if s.all == nil {
-		if s.all, *spare = *spare, nil; s.all == nil {
-			s.all = make(map[string]struct{}, 2*len(s.list))
-		}
+		s.all = make(map[string]struct{}, 2*len(s.list))
 		for _, one := range s.list {
 			s.all[one] = struct{}{}
 		}
