@@ -618,3 +618,18 @@ func TestKnownAfterAWait(t *testing.T) {
 		}
 	})
 }
+
+// An observer that answers elsewhere, by AnswerTo, finds the challenge of the route.
+func TestEventKnowsItsChallenge(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	seen := &events{}
+	cfg := issuer.Config()
+	cfg.Observer = seen.observe
+	h := logto.Require(newVerifier(t, cfg), logto.Scopes("write"))(http.NotFoundHandler())
+	w := serve(h, issuer.Token(logtotest.Token{}))
+	told := seen.take()
+	got := logto.AnswerTo(httptest.NewRequest("GET", "/", nil), told[len(told)-1].Err).Header
+	if want := w.Header().Get("WWW-Authenticate"); got.Get("WWW-Authenticate") != want || !strings.Contains(want, `scope="write"`) {
+		t.Errorf("challenge %s, want %s", got.Get("WWW-Authenticate"), want)
+	}
+}
