@@ -52,11 +52,11 @@ func InsecureReportOnly(v *Verifier, reqs ...Requirement) func(http.Handler) htt
 }
 
 func middleware(rt route) func(http.Handler) http.Handler {
+	rt.answers = rt.verifier.cfg.ErrorHandler == nil
 	return func(next http.Handler) http.Handler {
 		if next == nil {
 			panic("logto: there is no handler to put the middleware around")
 		}
-		rt.answers = rt.verifier.cfg.ErrorHandler == nil
 		return &handler{rt, next}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unsafe"
@@ -720,4 +721,24 @@ func TestNestedRequire(t *testing.T) {
 			t.Errorf("status %d, want 401", w.Code)
 		}
 	})
+}
+
+// Routers put middleware around a handler anew for each request.
+func TestMiddlewareAroundAtOnce(t *testing.T) {
+	issuer := logtotest.NewIssuer(t)
+	m := logto.Require(newVerifier(t, issuer.Config()))
+	token := issuer.Token(logtotest.Token{})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			h := m(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			if w := serve(h, token); w.Code != 200 {
+				t.Errorf("status %d", w.Code)
+			}
+			if w := serve(h, "x"); w.Code != 401 {
+				t.Errorf("status %d", w.Code)
+			}
+		})
+	}
+	wg.Wait()
 }
