@@ -13,7 +13,6 @@ import (
 	"os"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/seed-70fe37f4/logto/logtotest"
@@ -23,10 +22,10 @@ func noEnv(string) string { return "" }
 
 // TestPrintedCommands starts the program and sends what each printed command sends.
 func TestPrintedCommands(t *testing.T) {
-	logged := &buffer{}
+	var logged strings.Builder // read when the servers have ended
 	before := slog.Default()
 	defer slog.SetDefault(before)
-	slog.SetDefault(slog.New(slog.NewTextHandler(logged, nil)))
+	slog.SetDefault(slog.New(slog.NewTextHandler(&logged, nil)))
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	out, in := io.Pipe()
@@ -75,27 +74,9 @@ func TestPrintedCommands(t *testing.T) {
 	}
 	for _, reason := range []string{"wrong_type", "expired", "missing_scope", "organization", "revoked"} {
 		if !strings.Contains(logged.String(), "reason="+reason+" ") {
-			t.Errorf("%s is not in the log:\n%s", reason, logged)
+			t.Errorf("%s is not in the log:\n%s", reason, logged.String())
 		}
 	}
-}
-
-// buffer collects a log, safely for concurrent use.
-type buffer struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }
 
 func send(t *testing.T, method, url, content, authorization string) (status, body string) {
